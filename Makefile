@@ -1,0 +1,55 @@
+# Every target works on a fresh machine: it makes .venv from the hash-locked requirements first.
+PYTHON ?= python3
+LOCKER ?= pip-compile
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCKS := requirements-dev.txt requirements-oracle.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check vectors bench fuzz lock
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## a whole pause in one folder: labs, log, witnesses, verdicts (build/demo)
+	rm -rf build/demo
+	mkdir -p build
+	$(BIN)/pausectl demo --dir build/demo
+
+test: $(READY) ## run the tests (ARGS="-k note"); JUnit goes to build/junit.xml
+	$(BIN)/python -m pytest --junitxml=build/junit.xml $(ARGS)
+
+check: $(READY) ## lint, format, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+vectors: $(READY) ## write tests/vectors again; git must stay clean
+	$(BIN)/python -m pausectl.sim.vectors tests/vectors
+
+bench: $(READY) ## measure (ARGS=--quick for a short run)
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+fuzz: $(READY) ## throw damaged bytes at the parsers
+	$(BIN)/python tests/fuzz/run.py $(ARGS)
+
+lock: ## compile the lock files again (needs pip-tools)
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCKER) $(COMPILE) -o requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCKER) $(COMPILE) --extra lab --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+COMPILE := --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
+  --no-emit-trusted-host --no-emit-options
+
+# Nothing here builds in isolation: the build tools are in the lock too.
+$(READY): pyproject.toml $(LOCKS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --no-build-isolation -r requirements-oracle.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agreement: who may say what, what is due, what is in force, and by which numbers it is judged.
+
+    {"bodies":[{"id":"overseers","members":["avon","brent","cam"],"threshold":2},…],…,"version":1,…}
+
+It is a statement like any other (predicate type `…/agreement/v1`, so it can never be taken for an attestation), signed
+by k of n principals of its body `signatories`. Its id is the SHA-256 of version 1's PAE, and stands in the header of
+everything said under it. A verifier is always given the file it trusts: there is no default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, Self
+
+from pydantic import ValidationError, model_validator
+
+from pausectl.agreement.quorum import Quorum, count
+from pausectl.agreement.types import Count, Decimal, Digest, Id, Instant, Model, Name, Positive, Ratio, StreamName, seconds
+from pausectl.errors import Forged, Malformed
+from pausectl.registry import enforces
+from pausectl.wire import canonical, dsse, statement
+from pausectl.wire.keys import PublicKey, suite, unbase64
+from pausectl.wire.note import VerifierKey, parse_vkey
+
+TYPE = "https://pausectl.dev/agreement/v1"
+MAX_BYTES = 49_000  # base64 of the document and its signatures must fit an entry of 65,535 bytes
+
+Role = Literal["lab", "log", "witness", "overseer", "evaluator", "meter"]
+SIGNATORIES = "signatories"
+OVERSEERS = "overseers"
+
+
+class Key(Model):
+    """A public key of a principal, base64."""
+
+    public: Name
+    suite: Name
+
+
+class Principal(Model):
+    """A party that can sign. Thresholds count these, never keys."""
+
+    id: Id
+    jurisdiction: Id
+    keys: tuple[Key, ...]
+    organisation: Name
+    roles: tuple[Role, ...]
+
+
+class Body(Model):
+    """Principals that act together, k of n."""
+
+    id: Id
+    members: tuple[Id, ...]
+    threshold: Positive
+
+
+class Deadlines(Model):
+    """Seconds. filing, closing, correction: after a window's end. notice: before the first window an order affects.
+
+    registration_lead: before a run's start. staleness: how old the head may be at the time of judging.
+    """
+
+    clock_skew_seconds: Count
+    closing_seconds: Positive
+    correction_seconds: Positive
+    filing_seconds: Positive
+    notice_seconds: Count
+    registration_lead_seconds: Count
+    staleness_seconds: Positive
+
+
+class Due(Model):
+    """One line of what must be filed for every window: by whom, in which stream, once or for each facility."""
+
+    per: Literal["party", "facility"]
+    role: Literal["lab", "overseer", "evaluator", "meter"]
+    stream: StreamName
+
+
+class Facility(Model):
+    """A site a lab answers for, and the independent meter that reads it."""
+
+    id: Id
+    jurisdiction: Id
+    lab: Id
+    meter: Id
+
+
+class Accelerator(Model):
+    """One kind of chip. peak_gflop_per_second: dense, by format; rated_watts: server power per chip at its rating."""
+
+    peak_gflop_per_second: dict[Literal["bf16", "fp8", "int8", "fp4"], Positive]
+    rated_watts: Positive
+    sku: Id
+    source: Name
+    tdp_watts: Positive
+
+
+class Ceiling(Model):
+    """No model may score above `ceiling` on this evaluation."""
+
+    ceiling: Decimal
+    eval_id: Id
+    eval_version: Name
+
+
+class Limits(Model):
+    """What is allowed in one state. pflop: 10^15 operations; null: no limit. per window, but run_pflop per lineage."""
+
+    capability: tuple[Ceiling, ...]
+    run_pflop: Count | None
+    total_pflop: Count | None
+    training_pflop: Count | None
+
+
+class LimitTable(Model):
+    """One set of limits for each state of the lifecycle."""
+
+    ARMED: Limits
+    PAUSED: Limits
+
+
+class LogPolicy(Model):
+    """The one log this agreement reads. vkey: signed-note verifier key; its name is the origin."""
+
+    mark_interval_seconds: Positive
+    origin: Name
+    vkey: Name
+
+
+class Member(Model):
+    """A witness: the principal behind it, and the key of its cosignatures."""
+
+    principal: Id
+    vkey: Name
+
+
+class WitnessPolicy(Model):
+    """quorum k of the members, of which at most `faulty` lie."""
+
+    faulty: Count
+    members: tuple[Member, ...]
+    quorum: Positive
+
+
+class Utilisation(Model):
+    """Model FLOP utilisation: for clocks and caps, the plausible band, and what physics allows."""
+
+    caps: Ratio
+    plausible: Ratio
+    strict: Ratio
+
+
+class PowerModel(Model):
+    """How declared hours become expected energy (specs/verification.md, energy).
+
+    fractions: power by category, relative to rated_watts. it_factor: IT over server power. The sigmas are relative, one
+    standard deviation, of the meter reading, of the model and of PUE. false_alarm: per window, one-sided. detection:
+    the probability at which the minimum detectable compute is stated. chip_headroom: g of the hard bound.
+    """
+
+    chip_headroom: Ratio
+    detection: Ratio
+    false_alarm: Ratio
+    fractions: dict[Id, Ratio]
+    it_factor: Ratio
+    sigma_meter: Ratio
+    sigma_model: Ratio
+    sigma_pue: Ratio
+
+
+class Statistics(Model):
+    """goal_pflop: the compute that a check must be able to see. guard: relative band around a limit called UNPROVEN."""
+
+    goal_pflop: Positive
+    guard: Ratio
+
+
+class Term(Model):
+    """How long one order may pause, and how long a pause may last with renewals, in windows."""
+
+    max_total_windows: Positive
+    term_windows: Positive
+
+
+class Windows(Model):
+    """Reporting windows `[anchor_at + k·length, anchor_at + (k+1)·length)`, one series for all."""
+
+    anchor_at: Instant
+    length_seconds: Positive
+
+
+class Document(Model):
+    """The predicate of an agreement statement; specs/agreement.md explains each member."""
+
+    accede_by_at: Instant
+    bodies: tuple[Body, ...]
+    deadlines: Deadlines
+    due: tuple[Due, ...]
+    expires_at: Instant
+    facilities: tuple[Facility, ...]
+    hardware: tuple[Accelerator, ...]
+    limits: LimitTable
+    log: LogPolicy
+    mfu: Utilisation
+    name: Name
+    power: PowerModel
+    previous: Digest | None
+    principals: tuple[Principal, ...]
+    statistics: Statistics
+    term: Term
+    version: Positive
+    windows: Windows
+    witnesses: WitnessPolicy
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        _check(self)
+        return self
+
+
+@enforces("AGR-1", "AGR-2")
+def _check(doc: Document) -> None:
+    """Refuse a document that contradicts itself.
+
+    [AGR-1] An agreement MUST name every principal, body, facility, kind of hardware and public key once, and refer only
+    to names that it defines.
+
+    [AGR-2] The witness policy MUST satisfy faulty < quorum and 2·quorum > members + faulty, with a principal of its own
+    for each member.
+    """
+    people = _unique("principal", [p.id for p in doc.principals])
+    bodies = _unique("body", [b.id for b in doc.bodies])
+    _unique("facility", [f.id for f in doc.facilities])
+    _unique("sku", [a.sku for a in doc.hardware])
+    _unique("public key", [k.public for p in doc.principals for k in p.keys])
+    if people & bodies:
+        raise ValueError(f"principal and body share the name {min(people & bodies)}")
+    for body in doc.bodies:
+        _known("member of " + body.id, _unique("member of " + body.id, list(body.members)), people)
+        if body.threshold > len(body.members):
+            raise ValueError(f"body {body.id}: threshold {body.threshold} is more than its {len(body.members)} members")
+    if not {SIGNATORIES, OVERSEERS} <= bodies:
+        raise ValueError(f"expected the bodies {SIGNATORIES} and {OVERSEERS}")
+    for facility in doc.facilities:
+        _known(f"lab of facility {facility.id}", {facility.lab}, {p.id for p in doc.principals if "lab" in p.roles})
+        _known(f"meter of facility {facility.id}", {facility.meter}, {p.id for p in doc.principals if "meter" in p.roles})
+    policy = doc.witnesses
+    members = _unique("witness", [m.principal for m in policy.members])
+    _unique("witness key", [m.vkey for m in policy.members])
+    _known("witness", members, {p.id for p in doc.principals if "witness" in p.roles})
+    n, k, f = len(members), policy.quorum, policy.faulty
+    if k > n or f >= k or 2 * k <= n + f:
+        raise ValueError(f"witnesses: quorum {k} of {n} with {f} faulty needs faulty < quorum and 2·quorum > n + faulty")
+    if (doc.version == 1) != (doc.previous is None):
+        raise ValueError("previous: expected null in version 1, and a digest in every later one")
+    if not doc.hardware:
+        raise ValueError("hardware: expected at least one kind of accelerator")
+
+
+def _unique(what: str, names: list[str]) -> set[str]:
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{what} {twice} is named twice")
+    return set(names)
+
+
+def _known(what: str, names: set[str], known: set[str]) -> None:
+    if not names <= known:
+        raise ValueError(f"{what}: {min(names - known)} is not defined for that")
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """A document whose signatures were checked, with what is derived from it.
+
+    raw: the envelope as it stands in the ledger. digest: SHA-256 of its PAE. quorum: who signed it.
+    """
+
+    document: Document
+    raw: bytes
+    digest: str
+    quorum: Quorum
+    keys: dict[str, tuple[str, PublicKey]] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """The name of the agreement in every header: the digest of version 1."""
+        return self.digest
+
+    @cached_property
+    def principals(self) -> dict[str, Principal]:
+        """Principals by id."""
+        return {p.id: p for p in self.document.principals}
+
+    @cached_property
+    def bodies(self) -> dict[str, Body]:
+        """Bodies by id."""
+        return {b.id: b for b in self.document.bodies}
+
+    @cached_property
+    def labs(self) -> tuple[str, ...]:
+        """Ids of the labs, in the order of the document."""
+        return self.holders("lab")
+
+    def holders(self, role: str) -> tuple[str, ...]:
+        """Ids of the principals that have a role."""
+        return tuple(p.id for p in self.document.principals if role in p.roles)
+
+    @cached_property
+    def facilities(self) -> dict[str, Facility]:
+        """Facilities by id."""
+        return {f.id: f for f in self.document.facilities}
+
+    @cached_property
+    def hardware(self) -> dict[str, Accelerator]:
+        """Accelerators by sku."""
+        return {a.sku: a for a in self.document.hardware}
+
+    @cached_property
+    def log_key(self) -> VerifierKey:
+        """The log's note key."""
+        return parse_vkey(self.document.log.vkey)
+
+    @cached_property
+    def witness_keys(self) -> dict[str, VerifierKey]:
+        """Cosignature keys by principal."""
+        return {m.principal: parse_vkey(m.vkey) for m in self.document.witnesses.members}
+
+    def start(self, window: int) -> int:
+        """POSIX seconds at which window number `window` begins; the end is `start(window + 1)`."""
+        return seconds(self.document.windows.anchor_at) + window * self.document.windows.length_seconds
+
+    def window_of(self, moment: int) -> int:
+        """The window that a POSIX second lies in; negative before the anchor."""
+        return (moment - seconds(self.document.windows.anchor_at)) // self.document.windows.length_seconds
+
+    def first_boundary(self, moment: int) -> int:
+        """The first window that starts at or after a POSIX second."""
+        return -((seconds(self.document.windows.anchor_at) - moment) // self.document.windows.length_seconds)
+
+
+def describe(error: ValidationError) -> str:
+    """The first complaint of pydantic in our words: place, and what was expected."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    complaint = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{place}: {complaint[:1].lower()}{complaint[1:]}" if place else complaint
+
+
+def draft(document: Document) -> bytes:
+    """Statement bytes of a document, ready for `dsse.sign` by each signatory."""
+    predicate = document.model_dump(mode="json")
+    terms = hashlib.sha256(canonical.dump(predicate)).hexdigest()
+    return statement.format([statement.Subject(document.name, terms)], TYPE, predicate)
+
+
+def read_document(value: canonical.Json) -> Document:
+    """A document from parsed JSON, or Malformed naming the member."""
+    try:
+        return Document.model_validate_json(canonical.dump(value))
+    except ValidationError as error:
+        raise Malformed(describe(error), where="agreement") from error
+
+
+@enforces("AGR-4", "AGR-5")
+def parse(raw: bytes) -> Agreement:
+    """Read a signed agreement.
+
+    [AGR-4] An agreement MUST be a statement of type `https://pausectl.dev/agreement/v1`, signed by at least the
+    threshold of its own body `signatories` and by nobody else.
+
+    [AGR-5] A verifier MUST refuse to judge under an agreement whose version it cannot trace to version 1.
+    """
+    envelope = dsse.parse(raw.removesuffix(b"\n"))
+    claim = statement.parse(envelope.payload)
+    if claim.predicate_type != TYPE:
+        raise Malformed(f"expected a statement of type {TYPE}, found {claim.predicate_type[:80]}")
+    document = read_document(claim.predicate)
+    if draft(document) != envelope.payload:
+        raise Malformed("agreement: its subject is not the digest of its own terms")
+    if document.version != 1:
+        raise Malformed(f"agreement version {document.version}: this release reads version 1 only, and walks no chain")
+    keys = _keys(document)
+    signed = dsse.open(envelope, {keyid: key for keyid, (_, key) in keys.items()})
+    names = [keys[key.keyid][0] for key in signed]
+    body = next(b for b in document.bodies if b.id == SIGNATORIES)
+    quorum = count(body.members, body.threshold, names)
+    if not quorum.reached or not set(names) <= set(body.members):
+        raise Forged(f"agreement: signed by {quorum}")
+    agreement = Agreement(document, envelope.raw, envelope.statement_id, quorum, keys)
+    if agreement.log_key.name != document.log.origin:
+        raise Malformed("log: expected the key name of its vkey to be the origin")
+    if len({key.public for key in agreement.witness_keys.values()}) != len(agreement.witness_keys):
+        raise Malformed("witnesses: two of them share a key")
+    return agreement
+
+
+def _keys(document: Document) -> dict[str, tuple[str, PublicKey]]:
+    keys: dict[str, tuple[str, PublicKey]] = {}
+    for principal in document.principals:
+        for entry in principal.keys:
+            suite(entry.suite)
+            key = PublicKey(entry.suite, unbase64(entry.public))
+            keys[key.keyid] = (principal.id, key)
+    return keys

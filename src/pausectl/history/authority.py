@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""May these signers say this under this agreement? Asked by the log before it admits and by every reader afterwards."""
+
+from __future__ import annotations
+
+from pausectl.agreement.document import Agreement
+from pausectl.agreement.quorum import count
+from pausectl.history.decode import Decoded
+from pausectl.history.records import Trouble
+from pausectl.predicates.base import Predicate
+from pausectl.predicates.checkpoint import Mark
+from pausectl.registry import enforces
+
+
+def objection(entry: Decoded, agreement: Agreement) -> tuple[Trouble, str] | None:
+    """Why an entry has no effect, or None. A statement of unknown type is nobody's to object to here."""
+    if entry.trouble is not None:
+        return entry.trouble, entry.message
+    if entry.claim is None:
+        return None
+    return _foreign(entry.claim, agreement) or _unauthorised(entry.claim, entry, agreement)
+
+
+@enforces("HDR-4")
+def _foreign(claim: Predicate, agreement: Agreement) -> tuple[Trouble, str] | None:
+    """Refuse what was said elsewhere.
+
+    [HDR-4] A statement whose header names another agreement or another log MUST have no effect.
+    """
+    header = claim.header
+    if header.agreement != agreement.id:
+        return Trouble.FOREIGN, f"said under agreement {header.agreement[:12]}…, not {agreement.id[:12]}…"
+    if header.log != agreement.document.log.origin:
+        return Trouble.FOREIGN, f"said in log {header.log}, not {agreement.document.log.origin}"
+    return None
+
+
+@enforces("HDR-5", "HDR-6")
+def _unauthorised(claim: Predicate, entry: Decoded, agreement: Agreement) -> tuple[Trouble, str] | None:
+    """Refuse what the signers may not say.
+
+    [HDR-5] A statement MUST be signed by the party of its header and by nobody else, with one key of each suite that
+    the agreement lists for it, and the party must hold the role that the type's page names.
+
+    [HDR-6] A statement of a body MUST be signed by at least its threshold of members and by nobody else.
+    """
+    party = claim.header.party
+    body = agreement.bodies.get(party)
+    if body is not None:
+        quorum = count(body.members, body.threshold, entry.signers)
+        if claim.role != body.id or not quorum.reached or not set(entry.signers) <= set(body.members):
+            return Trouble.UNAUTHORISED, f"{claim.name} by {party}: signed by {quorum}"
+        return None
+    principal = agreement.principals.get(party)
+    if principal is None:
+        return Trouble.UNAUTHORISED, f"{claim.name}: {party} is no party to this agreement"
+    if not set(claim.role.split()) & set(principal.roles) and not isinstance(claim, Mark):
+        return Trouble.UNAUTHORISED, f"{claim.name}: {party} holds the role {', '.join(principal.roles)}, not {claim.role}"
+    if entry.signers != (party,):
+        return Trouble.UNAUTHORISED, f"{claim.name} by {party}: signed by {', '.join(entry.signers)}"
+    signed = {agreement.keys[keyid][1].suite for keyid in entry.keyids}
+    if signed != {key.suite for key in principal.keys} or len(entry.keyids) != len(signed):
+        return Trouble.UNAUTHORISED, f"{claim.name} by {party}: expected one signature for each of its suites"
+    return None

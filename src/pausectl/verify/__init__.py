@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verifier's room, where a history is judged: rules, challenges, verdicts."""

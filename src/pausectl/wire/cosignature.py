@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A witness's word that it knows one history of a log and when, C2SP tlog-cosignature, Ed25519 (type 0x04).
+
+    — witness.example/ed qiFJSAAAAABrAkzf3htoz6rCr+FjdZ6eLpCmSqoPkEQ5VuIU0cDh5aItKg983eA38L8KYrYP7sxJRnsikEPpDLh4F7su9ULabUMyDw==
+
+is a line below the checkpoint of size 2 (`checkpoint`): key id aa214948, then u64 1795312863, then the signature by
+
+    witness.example/ed+aa214948+BB4mBqBvheQ622y4p55xkoj1tkBTiqvwHvJpwuT7WbP9
+
+of the lines `cosignature/v1`, `time 1795312863`, and the checkpoint's text. It says: at that time, of all consistent
+trees that I have seen of this log, this is the largest. The message does not name the witness, so whoever has two
+witnesses needs two keys, and whoever counts witnesses counts keys.
+"""  # noqa: E501 - a line of the format
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pausectl.errors import Forged, Malformed, UsageFault
+from pausectl.registry import enforces
+from pausectl.wire import checkpoint, note
+from pausectl.wire.keys import PublicKey, Signer
+from pausectl.wire.merkle import MAX_SIZE
+
+#: message(text, timestamp) -> the bytes that are signed.
+message = note.cosignature_message
+
+
+def cosign(text: str, name: str, signer: Signer, timestamp: int) -> note.Signature:
+    """Sign the text of a checkpoint as the witness `name` at `timestamp`, POSIX seconds; `note.format_signature` it.
+
+    Whether it may be signed is for the witness to know (one history only).
+    """
+    checkpoint.parse(text)
+    if not 0 < timestamp <= MAX_SIZE:
+        raise Malformed(f"cosignature time: expected 1 to 2^63 - 1 seconds, found {timestamp}")
+    key = note.VerifierKey(name, note.TYPE_COSIGNATURE, signer.public)
+    payload = timestamp.to_bytes(8, "big") + signer.sign(message(text, timestamp))
+    signature = note.Signature(name, key.key_id, payload)
+    open_cosignature(text, signature, key)  # a signer may be a service: never pass on what nobody could open
+    return signature
+
+
+@enforces("COSIG-2", "COSIG-3")
+def open_cosignature(text: str, signature: note.Signature, key: note.VerifierKey) -> int:
+    """Verify one cosignature of the text of a checkpoint: its time, POSIX seconds.
+
+    Forged if it is not this key's, or fails. How late is too late is for the agreement to say.
+
+    [COSIG-2] A verifier MUST refuse a cosignature whose time is 0 or above 2^63 − 1.
+
+    [COSIG-3] A verifier MUST NOT take a key of another type than 0x04 for that of a witness.
+    """
+    checkpoint.parse(text)
+    _need_cosigner(key)
+    if (signature.name, signature.key_id) != (key.name, key.key_id):
+        raise Forged(f"cosignature: expected one by {note.format_vkey(key)}, found one by {signature.name}")
+    if not key.verify(text, signature.payload):
+        raise Forged(f"cosignature by {signature.name} ({signature.key_id.hex()}): does not verify")
+    return _time(signature)
+
+
+@enforces("COSIG-4", "COSIG-5")
+def cosignatures(signed: note.Note, witness_keys: Sequence[note.VerifierKey]) -> dict[str, int]:
+    """Key name → time (POSIX seconds) of the witnesses that cosigned this checkpoint, in the order of `witness_keys`.
+
+    Empty if there are none, Forged if a line by one of these keys fails.
+
+    [COSIG-4] A verifier MUST count each public key and each key name once at most, however many lines, names or keys
+    a witness has.
+
+    [COSIG-5] A verifier MUST take the smallest time of a witness that cosigned one checkpoint several times.
+    """
+    checkpoint.parse(signed.text)
+    for key in witness_keys:
+        _need_cosigner(key)
+    times: dict[tuple[str, bytes], int] = {}
+    for signature in note.verified(signed, witness_keys):
+        place = (signature.name, signature.key_id)
+        times[place] = min(_time(signature), times.get(place, MAX_SIZE))
+    counted: dict[str, int] = {}
+    publics: set[PublicKey] = set()
+    for key in witness_keys:
+        time = times.get((key.name, key.key_id))
+        if time is not None and key.name not in counted and key.public not in publics:
+            counted[key.name] = time
+            publics.add(key.public)
+    return counted
+
+
+def _time(signature: note.Signature) -> int:
+    return int.from_bytes(signature.payload[:8], "big")
+
+
+def _need_cosigner(key: note.VerifierKey) -> None:
+    if key.type != note.TYPE_COSIGNATURE:
+        raise UsageFault(f"witness key: expected type 0x04, found 0x{key.type:02x} ({note.format_vkey(key)})")
