@@ -18,12 +18,24 @@ from typing import Literal, Self
 from pydantic import ValidationError, model_validator
 
 from pausectl.agreement.quorum import Quorum, count
-from pausectl.agreement.types import Count, Decimal, Digest, Id, Instant, Model, Name, Positive, Ratio, StreamName, seconds
+from pausectl.agreement.types import (
+    Count,
+    Decimal,
+    Digest,
+    Id,
+    Instant,
+    Model,
+    Name,
+    Positive,
+    Ratio,
+    StreamName,
+    seconds,
+)
 from pausectl.errors import Forged, Malformed
 from pausectl.registry import enforces
 from pausectl.wire import canonical, dsse, statement
 from pausectl.wire.keys import PublicKey, suite, unbase64
-from pausectl.wire.note import VerifierKey, parse_vkey
+from pausectl.wire.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, parse_vkey
 
 TYPE = "https://pausectl.dev/agreement/v1"
 MAX_BYTES = 49_000  # base64 of the document and its signatures must fit an entry of 65,535 bytes
@@ -168,16 +180,22 @@ class PowerModel(Model):
     false_alarm: Ratio
     fractions: dict[Id, Ratio]
     it_factor: Ratio
+    sigma_hours: Ratio
     sigma_meter: Ratio
     sigma_model: Ratio
     sigma_pue: Ratio
 
 
 class Statistics(Model):
-    """goal_pflop: the compute that a check must be able to see. guard: relative band around a limit called UNPROVEN."""
+    """goal_pflop: the compute that a check must be able to see. guard: relative band around a limit called UNPROVEN.
+
+    hours_tolerance: relative, of the hours identity. registration_pflop: from which a run must be registered.
+    """
 
     goal_pflop: Positive
     guard: Ratio
+    hours_tolerance: Ratio
+    registration_pflop: Count
 
 
 class Term(Model):
@@ -227,17 +245,19 @@ class Document(Model):
 def _check(doc: Document) -> None:
     """Refuse a document that contradicts itself.
 
-    [AGR-1] An agreement MUST name every principal, body, facility, kind of hardware and public key once, and refer only
-    to names that it defines.
+    [AGR-1] An agreement MUST name every principal, body, facility, kind of hardware and public key once, give no
+    principal two keys of one suite, and refer only to names that it defines.
 
-    [AGR-2] The witness policy MUST satisfy faulty < quorum and 2·quorum > members + faulty, with a principal of its own
-    for each member.
+    [AGR-2] The witness policy MUST satisfy faulty < quorum and 2·quorum > members + faulty, with a principal, a key
+    name and a cosignature key of its own for each member.
     """
     people = _unique("principal", [p.id for p in doc.principals])
     bodies = _unique("body", [b.id for b in doc.bodies])
     _unique("facility", [f.id for f in doc.facilities])
     _unique("sku", [a.sku for a in doc.hardware])
     _unique("public key", [k.public for p in doc.principals for k in p.keys])
+    for principal in doc.principals:
+        _unique("suite of " + principal.id, [k.suite for k in principal.keys])
     if people & bodies:
         raise ValueError(f"principal and body share the name {min(people & bodies)}")
     for body in doc.bodies:
@@ -247,19 +267,23 @@ def _check(doc: Document) -> None:
     if not {SIGNATORIES, OVERSEERS} <= bodies:
         raise ValueError(f"expected the bodies {SIGNATORIES} and {OVERSEERS}")
     for facility in doc.facilities:
-        _known(f"lab of facility {facility.id}", {facility.lab}, {p.id for p in doc.principals if "lab" in p.roles})
-        _known(f"meter of facility {facility.id}", {facility.meter}, {p.id for p in doc.principals if "meter" in p.roles})
+        _known("lab of facility " + facility.id, {facility.lab}, _holders(doc, "lab"))
+        _known("meter of facility " + facility.id, {facility.meter}, _holders(doc, "meter"))
     policy = doc.witnesses
     members = _unique("witness", [m.principal for m in policy.members])
     _unique("witness key", [m.vkey for m in policy.members])
-    _known("witness", members, {p.id for p in doc.principals if "witness" in p.roles})
+    _known("witness", members, _holders(doc, "witness"))
     n, k, f = len(members), policy.quorum, policy.faulty
     if k > n or f >= k or 2 * k <= n + f:
-        raise ValueError(f"witnesses: quorum {k} of {n} with {f} faulty needs faulty < quorum and 2·quorum > n + faulty")
+        raise ValueError(f"witnesses: {k} of {n} with {f} faulty: expected faulty < quorum and 2·quorum > n + faulty")
     if (doc.version == 1) != (doc.previous is None):
         raise ValueError("previous: expected null in version 1, and a digest in every later one")
     if not doc.hardware:
         raise ValueError("hardware: expected at least one kind of accelerator")
+
+
+def _holders(doc: Document, role: Role) -> set[str]:
+    return {p.id for p in doc.principals if role in p.roles}
 
 
 def _unique(what: str, names: list[str]) -> set[str]:
@@ -393,11 +417,21 @@ def parse(raw: bytes) -> Agreement:
     if not quorum.reached or not set(names) <= set(body.members):
         raise Forged(f"agreement: signed by {quorum}")
     agreement = Agreement(document, envelope.raw, envelope.statement_id, quorum, keys)
-    if agreement.log_key.name != document.log.origin:
-        raise Malformed("log: expected the key name of its vkey to be the origin")
-    if len({key.public for key in agreement.witness_keys.values()}) != len(agreement.witness_keys):
-        raise Malformed("witnesses: two of them share a key")
+    _check_vkeys(agreement)
     return agreement
+
+
+def _check_vkeys(agreement: Agreement) -> None:
+    """What AGR-2 asks of keys; a witness counts once for each name and key (COSIG-4), so two that share one are one."""
+    log, witnesses = agreement.log_key, agreement.witness_keys.values()
+    if log.name != agreement.document.log.origin or log.type != TYPE_ED25519:
+        raise Malformed("log: expected a vkey of type 0x01 whose key name is the origin")
+    if any(key.type != TYPE_COSIGNATURE for key in witnesses):
+        raise Malformed("witnesses: expected vkeys of type 0x04")
+    if len({key.name for key in witnesses}) < len(witnesses):
+        raise Malformed("witnesses: two of them share a key name")
+    if len({log.public, *(key.public for key in witnesses)}) <= len(witnesses):
+        raise Malformed("witnesses: two of them share a key, or one has the log's")
 
 
 def _keys(document: Document) -> dict[str, tuple[str, PublicKey]]:

@@ -8,7 +8,6 @@ rule gets to see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -39,19 +38,17 @@ class Trouble(StrEnum):
     UNKNOWN_TYPE = "unknown type"
     NO_SUCH_WINDOW = "no such window"
     CLOSED_WINDOW = "closed window"
-    NO_TRANSITION = "no transition"
     NO_SUCH_FACILITY = "no such facility"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """index: the leaf. party: who is named by it, if anybody. window: the one it speaks of, if one."""
+    """index: the leaf. party: who answers for it, where that is not the log's operator."""
 
     trouble: Trouble
     index: int
     message: str
     party: str | None = None
-    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,6 @@ class Twin:
     sequence: int
     first: int
     second: int
-    by: int
 
 
 @dataclass(slots=True)
@@ -98,8 +94,6 @@ class LabBook:
     corrections: list[Filed[Correction]] = field(default_factory=list)
     runs: list[Filed[Run]] = field(default_factory=list)
     models: list[Filed[Model]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    twins: list[Twin] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -108,8 +102,6 @@ class WindowBook:
 
     labs: dict[str, LabBook] = field(default_factory=dict)
     closes: dict[str, list[Filed[Close]]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    twins: list[Twin] = field(default_factory=list)
 
     def lab(self, name: str) -> LabBook:
         """The book of one lab, made when first asked for."""
@@ -160,7 +152,6 @@ class Case:
     record: LabRecord
     gaps: tuple[Gap, ...]
     facilities: tuple[str, ...]
-    head_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def deadlines(self) -> tuple[int, int]:

@@ -8,7 +8,11 @@ one repeated takes 2^64 work). That is the only memory that grows with the ledge
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+from pausectl.history.records import Gap
+from pausectl.predicates.base import Head
 
 ID_BYTES = 16
 #: A number further ahead than this is not kept: a hostile 2^53 must not cost memory. It still shows as a gap.
@@ -53,3 +57,33 @@ class Stream:
         """The first missing number below one that is there, or None."""
         open_end = bool(self.ahead) or (self.beyond is not None and self.beyond >= self.count)
         return self.count if open_end else None
+
+
+class Streams:
+    """All streams of the ledger, by party and name."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Stream] = {}
+
+    def of(self, party: str, name: str) -> Stream:
+        """The stream, made when first asked for."""
+        return self.known.setdefault((party, name), Stream())
+
+    def count(self, party: str, name: str) -> int:
+        """How many statements of a stream stand without a hole."""
+        stream = self.known.get((party, name))
+        return stream.count if stream else 0
+
+    def short(self, heads: Iterable[Head], index: int, speaks_for: set[str]) -> Iterator[Gap]:
+        """Where the ledger holds less than the heads at leaf `index` say, of parties that its signer may speak for."""
+        for head in heads:
+            count = self.count(head.party, head.stream)
+            if head.party in speaks_for and count < head.count:
+                yield Gap(head.party, head.stream, count, index)
+
+    def holes(self, parties: frozenset[str], *, others: bool = False) -> Iterator[Gap]:
+        """Numbers missing below one that is there, in the streams of `parties` (or of everybody else)."""
+        for (party, name), stream in self.known.items():
+            if stream.hole is not None and (party in parties) is not others:
+                later = stream.ahead[min(stream.ahead)][1] if stream.ahead else -1
+                yield Gap(party, name, stream.hole, later)

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from pydantic import ValidationError, create_model
 from pydantic import Field as Member
+from pydantic import ValidationError, create_model
 
 from pausectl.agreement.document import describe
 from pausectl.agreement.types import Count, Digest, Id, Model, Name, Span, StreamName
@@ -32,8 +32,8 @@ Category = Literal[
     "pretrain", "posttrain_sft", "rl_rollout", "rl_update", "eval", "datagen", "distill", "inference_external",
     "inference_internal", "research_small", "idle", "maintenance", "sealed", "leased_out",
 ]  # fmt: skip
-TRAINING = frozenset({"pretrain", "posttrain_sft", "rl_rollout", "rl_update", "distill"})
-IDLE = frozenset({"idle", "maintenance", "sealed", "leased_out"})
+TRAINING: frozenset[Category] = frozenset({"pretrain", "posttrain_sft", "rl_rollout", "rl_update", "distill"})
+IDLE: frozenset[Category] = frozenset({"idle", "maintenance", "sealed", "leased_out"})
 Precision = Literal["bf16", "fp8", "int8", "fp4"]
 
 
@@ -119,19 +119,20 @@ class _Reader:
     def model(self) -> Any:  # noqa: ANN401
         """The statement model: _type, predicate, predicateType, subject, in that (alphabetical) order."""
         if self._model is None:
-            self._model = create_model(
-                f"{self.cls.__name__}Statement",
-                __base__=Model,
-                type_=(Literal["https://in-toto.io/Statement/v1"], Member(alias="_type")),
-                predicate=(self.cls, ...),
-                predicateType=(Literal[self.cls.type_uri()], ...),  # type: ignore[misc]
-                subject=(tuple[_Subject], ...),
-            )
+            members: dict[str, Any] = {
+                "type_": (Literal["https://in-toto.io/Statement/v1"], Member(alias="_type")),
+                "predicate": (self.cls, ...),
+                "predicateType": (Literal[self.cls.type_uri()], ...),
+                "subject": (tuple[_Subject], ...),
+            }
+            self._model = create_model(f"{self.cls.__name__}Statement", __base__=Model, **members)
         return self._model
 
     def fast(self, payload: bytes) -> Predicate | None:
         """The predicate of canonical bytes, or None."""
         model = self.model()
+        if len(payload) > canonical.MAX_BYTES:
+            return None
         try:
             value = model.__pydantic_validator__.validate_json(payload)
         except ValidationError:
@@ -166,7 +167,7 @@ _readers: dict[bytes, _Reader] = {}
 
 
 def read(payload: bytes) -> Predicate | UnknownType:
-    """The claim in statement bytes. Malformed says which member is wrong; an unknown type is an answer, not an error."""
+    """The claim in statement bytes; an unknown type is an answer too. Malformed says which member is wrong."""
     start = payload.rfind(_MARK) + len(_MARK)
     reader = _readers.get(payload[start : payload.find(b'"', start)])
     claim = reader.fast(payload) if reader else None

@@ -57,7 +57,7 @@ def parse(text: str) -> Checkpoint:
     [CKPT-4] A parser MUST refuse a checkpoint with extension lines.
     """
     *lines, end = text.split("\n")
-    if end or len(lines) < 3 or not all(lines):
+    if end or len(lines) < 3:
         raise Malformed(f"checkpoint: expected origin, size and root, each on a line of its own, found {text[:80]!r}")
     origin, size, root, *extensions = lines
     if extensions:

@@ -168,12 +168,12 @@ def subtree_coordinates(start: int, end: int, size: int) -> tuple[Coordinates, .
 
 
 def prove_subtree(start: int, end: int, size: int, read: Read) -> tuple[Hash, ...]:
-    """Proof that [start, end) is a subtree of the tree of `size`; draft-05 section 4.4. At most 63 hashes."""
+    """Proof that [start, end) is a subtree of the tree of `size`; draft-05 section 4.4. Up to 2^62, at most 63 hashes."""
     return tuple(subtree_root(lo, hi, read) for lo, hi in _proof_spans(start, end, 0, size))
 
 
 @enforces("TREE-2", "TREE-3", "TREE-4")
-def check_subtree(start: int, end: int, size: int, subtree: Hash, root: Hash, proof: Sequence[Hash]) -> None:  # noqa: PLR0913, PLR0917
+def check_subtree(start: int, end: int, size: int, subtree: Hash, root: Hash, proof: Sequence[Hash]) -> None:
     """Return if `proof` leads from the hash of the subtree [start, end) to `root`, the root of the tree of `size`.
 
     Malformed for arguments of a wrong shape, Forged for a proof that does not hold. An empty subtree says nothing
@@ -246,9 +246,7 @@ def prove_subtree_inclusion(index: int, start: int, end: int, read: Read) -> tup
     return tuple(subtree_root(lo, hi, read) for lo, hi in _proof_spans(index, index + 1, start, end))
 
 
-def check_subtree_inclusion(  # noqa: PLR0913, PLR0917
-    index: int, start: int, end: int, leaf: Hash, subtree: Hash, proof: Sequence[Hash]
-) -> None:
+def check_subtree_inclusion(index: int, start: int, end: int, leaf: Hash, subtree: Hash, proof: Sequence[Hash]) -> None:
     """Return if the subtree [start, end) with the hash `subtree` has the leaf hash `leaf` at `index` of the tree."""
     _need_subtree(start, end)
     check_inclusion(index - start, end - start, leaf, subtree, proof)

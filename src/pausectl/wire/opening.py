@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Openings of sealed telemetry: show one row, or all rows of one block, and prove that the seal has had them all along.
+"""Openings of sealed telemetry: show a row, or a whole block, and prove that it has been in the seal all along.
 
-    EXAMPLE
+    {"block_path": ["00000000000000010000000000663be000000000000003e80000000000000000
+                    5fbf7fbee17813ac3c8ab123a4f4e5e5ff0c2b4cb0d1c80c6256745997728d35"],
+     "block_sums": "00000000006885d000000000000003e80000000000007530",
+     "index": 0,
+     "row": "3c5c418c3a1390b38b7e279e15d7bd25000000018f87345d380000018f873461200000000000688fb800000000006885d0",
+     "row_path": ["ab3c5c30b54504fed4270f6ce472b0e5bac7a0d25c1c09606bf45177cd28b5af"],
+     "salt": "739576cf0cbb14760c32bd83d02f7c7b"}
 
-That is the second of three rows. Every field is the bytes that were hashed, in lower-case hex, since sums of 64 bits
-are no JSON integers; a reader needs `rows.parse_row` and `sealtree.parse_node` to read them.
+That is the first of three rows. Every field is the bytes that were hashed, in lower-case hex (broken here to fit the
+page), since sums of 64 bits are no JSON integers; `rows.parse_row` and `sealtree.parse_node` make them readable.
 
 `prove_…` is the lab's, `open_…` anybody's. Forged: an opening that is not of this commitment. Malformed: what no
 sealer writes, be it bytes, a sum beyond 64 bits, or committed rows that break the rules of a seal. Specification:
@@ -80,7 +86,7 @@ def _check_index(index: int) -> None:
 
 def _check_bytes(name: str, data: bytes, length: int) -> None:
     if not isinstance(data, bytes) or len(data) != length:
-        raise Malformed(f"{name}: expected {length} bytes, found {data!r}")
+        raise Malformed(f"{name}: expected {length} bytes, found {repr(data)[:60]}")
 
 
 def _check_path(name: str, path: tuple[bytes, ...], length: int) -> None:
@@ -170,10 +176,11 @@ def open_path(commitment: Commitment, block: int, node: bytes, path: Sequence[by
     node whose row count is not the number of rows which its place covers, or with a top that differs from the
     commitment in root or sums.
     """
+    _block_rows(commitment, block, 0)
     context, blocks = commitment.context, commitment.blocks_count
-    places = sealtree.siblings(block, blocks)
-    for (level, position), sibling in zip(places, path, strict=False):  # climb_path counts them
-        expected, found = commitment.rows_below(level, position), sealtree.parse_node(sibling).rows_count
+    places = [(0, block), *sealtree.siblings(block, blocks)]
+    for (level, position), below in zip(places, [node, *path], strict=False):  # climb_path counts them
+        expected, found = commitment.rows_below(level, position), sealtree.parse_node(below).rows_count
         if found != expected:
             raise Forged(f"row count: expected {expected}, found {found}", where=f"block path, level {level}")
     try:
@@ -181,13 +188,13 @@ def open_path(commitment: Commitment, block: int, node: bytes, path: Sequence[by
     except PausectlError as error:
         raise error.at("block path") from error
     if top != commitment.node:
-        reached, expected_top = sealtree.parse_node(top), sealtree.parse_node(commitment.node)
-        raise Forged(f"top of the path: expected {expected_top}, found {reached}", where=f"block {block}")
+        expected_top, found_top = sealtree.parse_node(commitment.node), sealtree.parse_node(top)
+        raise Forged(f"top of the path: expected {expected_top}, found {found_top}", where=f"block {block}")
 
 
 def _block_rows(commitment: Commitment, block: int, place: int) -> int:
     """Rows in a block; Forged where the commitment has no such block or row."""
-    if block >= commitment.blocks_count or place >= commitment.rows_below(0, block):
+    if not 0 <= block < commitment.blocks_count or place >= commitment.rows_below(0, block):
         found = f"row {block * commitment.context.block_rows + place}"
         raise Forged(f"index: expected one of {commitment.rows_count} committed rows, found {found}")
     return commitment.rows_below(0, block)
@@ -268,7 +275,7 @@ def _list(name: str, value: Json) -> list[Json]:
 
 def _bytes(name: str, value: Json, length: int) -> bytes:
     if not isinstance(value, str) or len(value) != 2 * length or not _HEX.fullmatch(value):
-        raise Malformed(f"{name}: expected {2 * length} digits of lower-case hex, found {value!r}")
+        raise Malformed(f"{name}: expected {2 * length} digits of lower-case hex, found {repr(value)[:60]}")
     return bytes.fromhex(value)
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row of power telemetry, 49 bytes (SCHEMA below), and how rows are made of meter readings.
 
-    13560f9dfcd01fac0bb5bed1ddbcd9b9 00 0000018f87a91400 0000018f87a91be8 0000000000688fb8 0000000000688fb8
+    3c5c418c3a1390b38b7e279e15d7bd25 00 0000018f87345d38 0000018f87346120 0000000000688fb8 00000000006885d0
     device                           ^  start_ms         end_ms           power_mw         energy_mj
                                      null bitmap: 0x01 no power_mw, 0x02 no energy_mj
 
-Node `node-1` used 6,852,536 mJ in the second that begins 1715954750464 ms after the Unix epoch, and read 6,852,536 mW
+Node `node-1` used 6,850,000 mJ in the second that begins 1715960307000 ms after the Unix epoch, and read 6,852,536 mW
 at its end. Integers only, no text, no floats: the same reading has the same bytes in every language.
 Specification: specs/sealing.md, "Rows" and "Rows from readings".
 """

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Merkle sum tree over sealed blocks: 64-byte nodes which carry what lies below them.
 
-    0000000000000002 00000000005b8d80 00000000000003e8 0000000000000000 <32 bytes of SHA-256>
-    rows             energy_mj        duration_ms      gap_ms           hash
+    0000000000000002 00000000006885d0 00000000000003e8 0000000000007530
+    b7e8391c700e3fce1131bf18866e8a3436865877df46018aaa713b8faf978b78
 
-A node is hashed into the node above it whole, sums included, so each child's own sums are bound and not their total
-only: a tree that hashes totals lets its owner show one inspector (5, 1) and another (1, 5) below the same root.
+First line: rows (2), energy_mj, duration_ms, gap_ms; second line: the hash. A node is hashed into the node above it
+whole, so each child's own sums are bound and not their total only: a tree that hashes totals lets its owner show one
+inspector (5, 1) and another (1, 5) below the same root.
 
 Shape: pair the nodes of a level from the left; a last one without a neighbour moves up unchanged. That is the shape
 RFC 9162 section 2.1.1 describes from above, by splitting at the largest power of two. Pure functions on bytes.
@@ -54,6 +55,10 @@ class Node:
     rows_count: int
     sums: Sums
     hash: bytes
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"{self.rows_count} rows of {self.sums} and hash {self.hash.hex()}"
 
 
 def format_sums(sums: Sums) -> bytes:

@@ -32,9 +32,8 @@ SIZE_TYPE = "text/x.tlog.size"
 
 MAX_PROOF = 63
 
-#: Of the lines before the checkpoint: `old`, 63 hashes of 44 characters, and the empty line.
-_MAX_HEAD_BYTES = 24 + MAX_PROOF * 45 + 1
-MAX_BYTES = _MAX_HEAD_BYTES + note.MAX_BYTES
+#: The line `old`, 63 hashes of 44 characters, the empty line, and a note.
+MAX_BYTES = 24 + MAX_PROOF * 45 + 1 + note.MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,11 @@ def parse_request(raw: bytes) -> Request:
     [WIT-1] A witness MUST refuse a body that is not a line `old <size>`, at most 63 lines of canonical base64 of 32
     bytes, an empty line and a checkpoint.
     """
-    head, blank, rest = raw[: MAX_BYTES + 1].partition(b"\n\n")
-    if not blank or len(raw) > MAX_BYTES or len(head) > _MAX_HEAD_BYTES:
-        raise Malformed(f"add-checkpoint: expected an empty line before the checkpoint, in at most {MAX_BYTES} bytes")
+    if len(raw) > MAX_BYTES:
+        raise Malformed(f"add-checkpoint: expected at most {MAX_BYTES} bytes, found {len(raw)}")
+    head, blank, rest = raw.partition(b"\n\n")
+    if not blank:
+        raise Malformed("add-checkpoint: expected an empty line before the checkpoint")
     try:
         first, *lines = head.decode("ascii").split("\n")
     except UnicodeDecodeError as error:

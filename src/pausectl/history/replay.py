@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger as a story: entries in, who said what by when under which state out.
+
+A fold over entries in order. An entry is held back until a mark covers it, because only then is it known *by* when it
+existed; then it takes effect, or becomes a `Problem`. Windows are settled when nothing can change them any more, judged
+by whoever asked (`on_settled`), and forgotten, so memory follows the parties and the open windows, not the ledger.
+
+The state at a fixed `as_of` is a function of the entries with by ≤ `as_of`, in index order, and of nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pausectl.agreement.document import OVERSEERS, Agreement
+from pausectl.agreement.types import seconds
+from pausectl.errors import Broken, Malformed, PausectlError, SplitView, Unavailable
+from pausectl.history.authority import objection
+from pausectl.history.decode import Decoded, decode
+from pausectl.history.reader import Ledger, Sighting, sight
+from pausectl.history.records import C, Case, Filed, Gap, LabRecord, Problem, RunRecord, Trouble, Twin, WindowBook
+from pausectl.history.standing import Standing
+from pausectl.history.streams import ID_BYTES, Streams
+from pausectl.predicates.accession import Accession
+from pausectl.predicates.base import Predicate
+from pausectl.predicates.capability import Capability
+from pausectl.predicates.checkpoint import Mark
+from pausectl.predicates.close import Close
+from pausectl.predicates.correction import Correction
+from pausectl.predicates.energy import Energy
+from pausectl.predicates.inventory import Inventory
+from pausectl.predicates.model import Model
+from pausectl.predicates.pause import Declaration, Order
+from pausectl.predicates.run import Run
+from pausectl.predicates.usage import Usage
+from pausectl.registry import enforces
+
+RootAt = Callable[[int], bytes]
+OnSettled = Callable[[Case], None]
+
+#: The streams of a lab whose tail only its usage statements can vouch for.
+LAB_STREAMS = ("accession", "corrections", "declarations", "models", "runs")
+
+
+class History:
+    """Everything replay knows at one point of the ledger."""
+
+    def __init__(
+        self, agreement: Agreement, head: Sighting, root_at: RootAt, *, as_of: int | None, on_settled: OnSettled
+    ) -> None:
+        self.agreement = agreement
+        self.head = head
+        self.as_of = head.by if as_of is None else as_of
+        self.size = 0
+        self.standing = Standing(agreement)
+        self.streams = Streams()
+        self.records: dict[str, LabRecord] = {lab: LabRecord() for lab in agreement.labs}
+        self.windows: dict[int, WindowBook] = {}
+        self.settled = 0
+        self.marked: Sighting | None = None
+        self.problems: list[Problem] = []
+        self.twins: list[Twin] = []
+        self._root_at = root_at
+        self._on_settled = on_settled
+        self._waiting: list[tuple[int, Decoded]] = []
+        self._bad_marks: dict[int, str] = {}
+        self._stopped = False
+
+    # ── entries and marks ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, index: int, entry: Decoded) -> None:
+        """Take the next entry; it takes effect when a mark covers it."""
+        if index != self.size:
+            raise Malformed(f"expected entry {self.size}, found {index}")
+        self.size += 1
+        self._waiting.append((index, entry))
+        if isinstance(entry.claim, Mark) and objection(entry, self.agreement) is None:
+            self._mark(index, entry.claim)
+
+    @enforces("MARK-2", "MARK-3")
+    def _mark(self, index: int, claim: Mark) -> None:
+        """Let a mark move time on.
+
+        [MARK-2] A mark MUST carry a checkpoint of this log with the agreement's witness quorum, of a size not above the
+        mark's own index, and has effect whoever submitted it.
+
+        [MARK-3] A mark whose size does not exceed that of the mark before it, or whose time is before that one's, MUST
+        have no effect.
+        """
+        try:
+            seen = sight(claim.checkpoint.encode(), self.agreement)
+        except PausectlError as error:
+            self._bad_marks[index] = str(error)
+            return
+        if seen.checkpoint.size > index:
+            self._bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index}"
+            return
+        last = self.marked
+        if last and (seen.checkpoint.size <= last.checkpoint.size or seen.by < last.by or seen.first < last.first):
+            return
+        if self._root_at(seen.checkpoint.size) != seen.checkpoint.root:
+            raise SplitView(
+                f"entry {index} is a cosigned checkpoint of another tree of {seen.checkpoint.size} entries",
+                seen.raw,
+                self.head.raw,
+            )
+        self._advance(seen)
+
+    def finish(self) -> None:
+        """The head is the last, implicit mark; timers run on to `as_of`."""
+        self._advance(self.head)
+        self._settle(self.as_of)
+
+    @enforces("MARK-4")
+    def _advance(self, seen: Sighting) -> None:
+        """Give everything that this mark is the first to cover its interval, and let it take effect.
+
+        [MARK-4] An entry MUST be taken to have existed by the time of the first mark that covers it, and to have been
+        not yet witnessed at the smallest timestamp of the last mark that does not.
+        """
+        self._stopped = self._stopped or seen.by > self.as_of
+        if self._stopped:
+            return
+        self._settle(seen.by)
+        not_yet = self.marked.first if self.marked else None
+        covered = [item for item in self._waiting if item[0] < seen.checkpoint.size]
+        self._waiting = self._waiting[len(covered) :]
+        for index, entry in covered:
+            self._apply(index, entry, not_yet, seen.by)
+        self.marked = seen
+
+    # ── one entry takes effect ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _apply(self, index: int, entry: Decoded, not_yet: int | None, by: int) -> None:
+        trouble = objection(entry, self.agreement)
+        if trouble is not None:
+            self._problem(trouble[0], index, trouble[1])
+            return
+        if entry.claim is None:
+            self._unknown(index, entry)
+            return
+        claim = entry.claim
+        if isinstance(claim, Mark):
+            if index in self._bad_marks:
+                self._problem(Trouble.BAD_MARK, index, self._bad_marks.pop(index))
+            return
+        filed = Filed(index, entry.id, claim, not_yet, by)
+        if self._numbered(filed) and self._placed(filed):
+            self._enter(filed)
+
+    def _unknown(self, index: int, entry: Decoded) -> None:
+        if entry.id == self.agreement.digest:
+            return
+        for party in entry.signers:
+            self._problem(Trouble.UNKNOWN_TYPE, index, f"{party} said something of type {entry.unknown}", party)
+
+    def _numbered(self, filed: Filed[Predicate]) -> bool:
+        """Enter a statement's number; False for a repetition or a twin, which have no effect."""
+        header = filed.claim.header
+        stream = self.streams.of(header.party, header.stream)
+        prefix = bytes.fromhex(filed.id)[:ID_BYTES]
+        known = stream.at(header.sequence)
+        if known is None:
+            stream.put(header.sequence, prefix, filed.index)
+        elif known[0] == prefix:
+            self._problem(Trouble.DUPLICATE, filed.index, f"the same statement as entry {known[1]}")
+        else:
+            self.twins.append(Twin(header.party, header.stream, header.sequence, known[1], filed.index))
+        return known is None
+
+    def _placed(self, filed: Filed[Predicate]) -> bool:
+        """Whether the window and the facility that a statement names exist, and the window is still open."""
+        trouble = self._window_trouble(filed) or self._facility_trouble(filed)
+        if trouble is not None:
+            self._problem(trouble[0], filed.index, trouble[1], filed.claim.header.party)
+        return trouble is None
+
+    def _window_trouble(self, filed: Filed[Predicate]) -> tuple[Trouble, str] | None:
+        span = filed.claim.header.window
+        if span is None:
+            return None
+        start, end = seconds(span.start_at), seconds(span.end_at)
+        window = self.agreement.window_of(start)
+        if window < 0 or (start, end) != (self.agreement.start(window), self.agreement.start(window + 1)):
+            return Trouble.NO_SUCH_WINDOW, f"{span.start_at} to {span.end_at} is no window of the agreement"
+        if window < self.settled:
+            return Trouble.CLOSED_WINDOW, f"the window from {span.start_at} was closed to corrections by then"
+        return None
+
+    def _facility_trouble(self, filed: Filed[Predicate]) -> tuple[Trouble, str] | None:
+        if not isinstance(filed.claim, (Usage, Inventory)):
+            return None
+        facility = self.agreement.facilities.get(filed.claim.facility)
+        if facility is not None and facility.lab == filed.claim.header.party:
+            return None
+        party = filed.claim.header.party
+        return Trouble.NO_SUCH_FACILITY, f"{filed.claim.facility} is no facility of {party} in the agreement"
+
+    def _enter(self, filed: Filed[Predicate]) -> None:
+        _ENTER[type(filed.claim)](self, filed)
+
+    def _usage(self, filed: Filed[Usage]) -> None:
+        book = self._window_named(filed).lab(filed.claim.header.party)
+        book.usage.setdefault(filed.claim.facility, []).append(filed)
+
+    def _inventory(self, filed: Filed[Inventory]) -> None:
+        book = self._window_named(filed).lab(filed.claim.header.party)
+        book.inventory.setdefault(filed.claim.facility, []).append(filed)
+
+    def _energy(self, filed: Filed[Energy]) -> None:
+        book = self._window_named(filed).lab(filed.claim.lab)
+        book.energy.setdefault(filed.claim.facility, []).append(filed)
+
+    def _close(self, filed: Filed[Close]) -> None:
+        self._window_named(filed).closes.setdefault(filed.claim.header.party, []).append(filed)
+
+    def _correction(self, filed: Filed[Correction]) -> None:
+        self._window_named(filed).lab(filed.claim.header.party).corrections.append(filed)
+
+    def _capability(self, filed: Filed[Capability]) -> None:
+        self._window_witnessed(filed).lab(filed.claim.lab).capability.append(filed)
+
+    def _run(self, filed: Filed[Run]) -> None:
+        lab = filed.claim.header.party
+        record = self.records[lab].runs.setdefault(filed.claim.run_id, RunRecord())
+        (record.registered if filed.claim.status == "registered" else record.closed).append(filed)
+        self._window_witnessed(filed).lab(lab).runs.append(filed)
+
+    def _model(self, filed: Filed[Model]) -> None:
+        lab = filed.claim.header.party
+        self.records[lab].models.setdefault(filed.claim.weights_root, filed)
+        self._window_witnessed(filed).lab(lab).models.append(filed)
+
+    def _accession(self, filed: Filed[Accession]) -> None:
+        self.standing.accede(filed)
+
+    def _order(self, filed: Filed[Order]) -> None:
+        self.standing.happen(OVERSEERS, filed)
+
+    def _declaration(self, filed: Filed[Declaration]) -> None:
+        self.standing.happen(filed.claim.header.party, filed)
+
+    # ── windows ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _window(self, number: int) -> WindowBook:
+        return self.windows.setdefault(number, WindowBook())
+
+    def _window_named(self, filed: Filed[C]) -> WindowBook:
+        span = filed.claim.header.window
+        if span is None:
+            raise Broken(f"entry {filed.index}: a windowed statement without a window")
+        return self._window(self.agreement.window_of(seconds(span.start_at)))
+
+    def _window_witnessed(self, filed: Filed[C]) -> WindowBook:
+        return self._window(max(self.agreement.window_of(filed.by), self.settled))
+
+    def _problem(self, trouble: Trouble, index: int, message: str, party: str | None = None) -> None:
+        self.problems.append(Problem(trouble, index, message, party))
+
+    def due_at(self, window: int) -> int:
+        """POSIX seconds at which everything about a window is due."""
+        limits = self.agreement.document.deadlines
+        return self.agreement.start(window + 1) + max(limits.filing_seconds, limits.closing_seconds)
+
+    def _settle(self, now: int) -> None:
+        """Close every window whose time for corrections is over, oldest first; a timer, so it runs before entries."""
+        limits = self.agreement.document.deadlines
+        slack = max(limits.filing_seconds, limits.closing_seconds, limits.correction_seconds)
+        while self.agreement.start(self.settled + 1) + slack <= now:
+            for case in self.cases(self.settled, now):
+                self._on_settled(case)
+            self._fold(self.windows.pop(self.settled, WindowBook()))
+            self.settled += 1
+
+    def open_cases(self) -> Iterator[Case]:
+        """One case for each lab and window that is due at `as_of` but still open to corrections, oldest first.
+
+        Folds each window into the records as it goes: ask once, after `finish`.
+        """
+        window = self.settled
+        while self.due_at(window) <= self.as_of:
+            yield from self.cases(window, self.as_of)
+            self._fold(self.windows.get(window, WindowBook()))
+            window += 1
+
+    def cases(self, window: int, now: int) -> Iterator[Case]:
+        """The case of every lab of the agreement in one window, judged at `now`."""
+        book = self._window(window)
+        others = tuple(self._gaps_of_others(book))
+        for lab in self.agreement.labs:
+            state, since = self.standing.state(lab, window)
+            yield Case(
+                agreement=self.agreement,
+                lab=lab,
+                window=window,
+                start=self.agreement.start(window),
+                end=self.agreement.start(window + 1),
+                as_of=now,
+                state=state,
+                limits=getattr(self.agreement.document.limits, state) if state else None,
+                pause_since=since,
+                book=book.lab(lab),
+                window_book=book,
+                record=self.records[lab],
+                gaps=(*self._gaps_of_lab(lab, book), *others),
+                facilities=tuple(f.id for f in self.agreement.document.facilities if f.lab == lab),
+            )
+
+    def _gaps_of_lab(self, lab: str, book: WindowBook) -> Iterator[Gap]:
+        for versions in book.lab(lab).usage.values():
+            for filed in versions:
+                yield from self.streams.short(filed.claim.heads, filed.index, {lab})
+        yield from self.streams.holes(frozenset({lab}))
+
+    def _gaps_of_others(self, book: WindowBook) -> Iterator[Gap]:
+        for party, filings in book.closes.items():
+            speaks_for = {party, *(b.id for b in self.agreement.bodies.values() if party in b.members)}
+            for filed in filings:
+                yield from self.streams.short(filed.claim.heads, filed.index, speaks_for)
+        yield from self.streams.holes(frozenset(self.records), others=True)
+
+    def _fold(self, book: WindowBook) -> None:
+        """Carry over what outlives a window: time booked to runs, the last inventory, models evaluated."""
+        for lab, filed in book.labs.items():
+            if lab not in self.records:
+                continue
+            record = self.records[lab]
+            for run_id, gflop in booked(self.agreement, filed.usage.values()).items():
+                record.runs.setdefault(run_id, RunRecord()).booked_gflop += gflop
+            record.last_inventory.update({facility: versions[-1] for facility, versions in filed.inventory.items()})
+            record.evaluated.update({result.claim.model: result.index for result in filed.capability})
+
+
+_ENTER: dict[type[Predicate], Callable[[History, Any], None]] = {
+    Usage: History._usage,
+    Inventory: History._inventory,
+    Energy: History._energy,
+    Close: History._close,
+    Correction: History._correction,
+    Capability: History._capability,
+    Run: History._run,
+    Model: History._model,
+    Accession: History._accession,
+    Order: History._order,
+    Declaration: History._declaration,
+}
+
+
+def booked(agreement: Agreement, facilities: Iterable[list[Filed[Usage]]]) -> dict[str, int]:
+    """run_id → Σ accelerator_seconds × peak (10^9 operations) of one window; of several versions the largest counts."""
+    total: dict[str, int] = {}
+    for versions in facilities:
+        largest: dict[str, int] = {}
+        for filed in versions:
+            here: dict[str, int] = {}
+            for booking in filed.claim.bookings:
+                hardware = agreement.hardware.get(booking.sku)
+                peak = hardware.peak_gflop_per_second.get(booking.precision, 0) if hardware else 0
+                here[booking.run_id] = here.get(booking.run_id, 0) + booking.accelerator_seconds * peak
+            largest = {run: max(largest.get(run, 0), here.get(run, 0)) for run in {*largest, *here}}
+        for run, gflop in largest.items():
+            total[run] = total.get(run, 0) + gflop
+    return total
+
+
+@enforces("READ-7")
+def replay(ledger: Ledger, *, as_of: int | None = None, on_settled: OnSettled) -> History:
+    """Fold a whole ledger. on_settled is called with every case that nothing can change any more.
+
+    [READ-7] A verifier MUST give no verdict from a ledger that does not hold, signed bytes for signed bytes, the
+    agreement it was told to trust.
+    """
+    history = History(ledger.agreement, ledger.head, ledger.tiles.root, as_of=as_of, on_settled=on_settled)
+    found = False
+    for index, raw in ledger.entries():
+        entry = decode(raw, ledger.agreement.keys)
+        found = found or entry.id == ledger.agreement.digest
+        history.add(index, entry)
+    if not found:
+        raise Unavailable("the trusted agreement is not in this ledger, so nothing in it can be judged by it")
+    history.finish()
+    return history

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verification in one call: read, replay, judge, decide.
+
+    report = verify(source.fetch, agreement)
+    report.verdicts            {"aurora": Verdict.CONSISTENT, "borealis": Verdict.INCONSISTENT, "cirrus": …}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pausectl.agreement.document import Agreement
+from pausectl.errors import PausectlError
+from pausectl.history.reader import Ledger, open_ledger, open_seen
+from pausectl.history.replay import History, replay
+from pausectl.history.tiles import Fetch
+from pausectl.verify import notshown
+from pausectl.verify.judge import Judgement, Verdict, decide, judge
+from pausectl.verify.rules.base import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The one result model; every face of it is made in `report/`."""
+
+    agreement: Agreement
+    ledger: Ledger
+    as_of: int
+    judgement: Judgement
+    verdicts: dict[str, Verdict | None]
+    not_shown: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """5 if a rule of ours failed, 1 if anything is VIOLATED, 0 if every lab is CONSISTENT, 3 otherwise."""
+        if self.judgement.broken:
+            return 5
+        if any(finding.outcome is Outcome.VIOLATED for finding in self.judgement.findings):
+            return 1
+        return 0 if self.verdicts and set(self.verdicts.values()) == {Verdict.CONSISTENT} else 3
+
+
+def verify(
+    fetch: Fetch, agreement: Agreement, *, as_of: int | None = None, seen: Sequence[tuple[str, bytes]] = (), lab: str | None = None
+) -> Report:
+    """Judge a ledger under a trusted agreement.
+
+    as_of: POSIX seconds, by default the time of the head. seen: (name, bytes) of checkpoints got elsewhere, which must
+    be consistent. lab: report on this one only. Raises Malformed, Forged or SplitView for evidence that is not sound,
+    Unavailable for evidence that is not there.
+    """
+    ledger = open_ledger(fetch, agreement)
+    for name, raw in seen:
+        try:
+            ledger.agrees_with(open_seen(raw, agreement), raw)
+        except PausectlError as error:
+            raise error.at(name) from error
+    judgement = Judgement()
+    history = replay(ledger, as_of=as_of, on_settled=judgement.settled)
+    judge(history, judgement)
+    return report(ledger, history, judgement, lab=lab)
+
+
+def report(ledger: Ledger, history: History, judgement: Judgement, *, lab: str | None = None) -> Report:
+    """Decide, and say what is not shown."""
+    labs = [lab] if lab else list(ledger.agreement.labs)
+    if lab:
+        judgement.findings = [finding for finding in judgement.findings if finding.lab in (lab, None)]
+        judgement.windows = [window for window in judgement.windows if window.lab == lab]
+    not_shown = notshown.lines(history, judgement, local_witnesses=False)
+    return Report(ledger.agreement, ledger, history.as_of, judgement, decide(judgement, labs), not_shown)

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All chapters of rules: importing this module is what makes them known to `base.rules`."""
+
+from __future__ import annotations
+
+from pausectl.verify.rules import compute, coverage, energy, hours, ledger, models, runs
+
+#: In the order of specs/verification.md.
+CHAPTERS = (ledger, coverage, compute, hours, energy, runs, models)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits of the state in force: total compute, training compute, compute of one lineage; and corrections of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from pausectl.accounting import compute
+from pausectl.history.records import Case, Filed, RunRecord
+from pausectl.history.replay import booked
+from pausectl.predicates.base import TRAINING
+from pausectl.verify.quantities import ACTIVE, Amount, gflop, largest
+from pausectl.verify.rules.base import Said, holds, not_applicable, rule, unproven, violated
+
+_Z = 1.6449  # one-sided 95 %: the margin given to a run's own stated uncertainty (specs/verification.md, CAP-3)
+
+
+@rule("CAP-1")
+def total_compute_is_within_its_limit(case: Case) -> Iterator[Said]:
+    """[CAP-1] The operations of a lab in all categories but idle, maintenance, sealed and leased_out MUST NOT exceed
+    total_pflop of the state in force, in any window.
+
+    Why: labels are the weakest evidence. A limit on everything that computes catches training under another name.
+
+    Cannot see: accelerators that are in no filing, and work that keeps under the limit.
+    """
+    yield _capped(case, largest(case, ACTIVE), case.limits.total_pflop if case.limits else None, "total compute")
+
+
+@rule("CAP-2")
+def training_compute_is_within_its_limit(case: Case) -> Iterator[Said]:
+    """[CAP-2] The operations of a lab in the categories pretrain, posttrain_sft, rl_rollout, rl_update and distill MUST
+    NOT exceed training_pflop of the state in force, in any window.
+
+    Why: it is what a pause of training means.
+
+    Cannot see: training that is filed under another label; CAP-1 bounds how much that can be.
+    """
+    yield _capped(case, largest(case, TRAINING), case.limits.training_pflop if case.limits else None, "training compute")
+
+
+def _capped(case: Case, amount: Amount, limit: int | None, what: str) -> Said:
+    if limit is None:
+        return not_applicable(f"{what}: no limit in state {case.state}")
+    caps = case.agreement.document.mfu.caps
+    said = f"{what}: {amount.pflop} pflop of {limit} allowed in {case.state} (at MFU {float(caps.value):g} of the attested precision's peak)"
+    if amount.pflop > limit:
+        return violated(said, *amount.entries)
+    if amount.missing:
+        return unproven(f"{said}, without {', '.join(amount.missing)}", *amount.entries)
+    if amount.unknown:
+        return unproven(f"{said}, without {', '.join(amount.unknown)}, for which no peak is agreed", *amount.entries)
+    return holds(said, *amount.entries)
+
+
+@rule("CAP-3")
+def lineages_are_within_their_limit(case: Case) -> Iterator[Said]:
+    """[CAP-3] The operations of a lineage to which a lab books time in a window MUST NOT exceed run_pflop of the state in
+    force, counted from the lineage's beginning over all its runs.
+
+    Why: a run that is cut into pieces is still one run. Runs that share a parent model, or both code and data, count
+    together.
+
+    Cannot see: fragments whose common origin is not declared.
+    """
+    limit = case.limits.run_pflop if case.limits else None
+    now = booked(case.agreement, case.book.usage.values())
+    if limit is None:
+        yield not_applicable(f"lineages: no limit in state {case.state}")
+        return
+    if not now:
+        yield not_applicable("no time is booked to a run")
+        return
+    for lineage in lineages(case.record.runs):
+        if not now.keys() & lineage:
+            continue
+        yield _lineage(case, lineage, now, limit)
+
+
+def _lineage(case: Case, lineage: frozenset[str], now: dict[str, int], limit: int) -> Said:
+    records = [case.record.runs.get(run, RunRecord()) for run in sorted(lineage)]
+    gflops = sum(record.booked_gflop for record in records) + sum(now.get(run, 0) for run in lineage)
+    derived = compute.ceil(compute.pflop(gflops, case.agreement.document.mfu.caps.value))
+    closed = [record.closed[-1].claim for record in records if record.closed]
+    actual = sum(claim.actual_pflop or 0 for claim in closed)
+    margin = _Z * sum((claim.actual_uncertainty_pflop or 0) ** 2 for claim in closed) ** 0.5
+    entries = tuple(filed.index for record in records for filed in (*record.registered, *record.closed))
+    evidence = (*entries, *(filed.index for versions in case.book.usage.values() for filed in versions))
+    said = f"lineage {' + '.join(sorted(lineage))}: {derived} pflop by booked time, {actual} ± {margin:.0f} as closed, of {limit}"
+    if derived > limit or actual - margin > limit:
+        return violated(said, *evidence)
+    return holds(said, *evidence) if actual + margin <= limit else unproven(said, *evidence)
+
+
+def lineages(runs: dict[str, RunRecord]) -> list[frozenset[str]]:
+    """Groups of runs that count as one: connected by a common parent, or by common code and data."""
+    groups: list[tuple[set[str], set[str]]] = []
+    for run_id, record in runs.items():
+        marks = {f"run {run_id}"}
+        for filed in (*record.registered, *record.closed):
+            claim = filed.claim
+            marks |= {f"parent {parent}" for parent in claim.parent_models}
+            marks |= {f"code {claim.code_commit} on {data}" for data in claim.dataset_digests}
+        touching = [group for group in groups if group[1] & marks]
+        groups = [group for group in groups if not group[1] & marks]
+        groups.append(
+            ({run_id}.union(*(members for members, _ in touching)), marks.union(*(known for _, known in touching)))
+        )
+    return [frozenset(members) for members, _ in groups]
+
+
+@rule("COR-1")
+def corrections_are_explained(case: Case) -> Iterator[Said]:
+    """[COR-1] A later filing for the same facility and window MUST come with a correction that names both statements and
+    a reason.
+
+    Why: honest errors must be cheap, and visible.
+
+    Cannot see: whether the reason is true.
+    """
+    explained = {(filed.claim.supersedes, filed.claim.replacement): filed.index for filed in case.book.corrections}
+    later = list(_pairs(case))
+    for earlier, filed in later:
+        correction = explained.get((earlier.id, filed.id))
+        if correction is not None:
+            yield holds(f"entry {filed.index} corrects entry {earlier.index}, with a reason", filed.index, correction)
+        elif any(gap.party == case.lab for gap in case.gaps):
+            yield unproven(f"entry {filed.index} replaces entry {earlier.index}; the correction may be missing", filed.index)
+        else:
+            yield violated(f"entry {filed.index} replaces entry {earlier.index} without a word", earlier.index, filed.index)
+    if not later:
+        yield not_applicable("nothing was corrected")
+
+
+def _pairs(case: Case) -> Iterator[tuple[Filed[Any], Filed[Any]]]:
+    for versions in (*case.book.usage.values(), *case.book.inventory.values()):
+        yield from pairwise(versions)
+
+
+@rule("COR-2")
+def corrections_do_not_excuse(case: Case) -> Iterator[Said]:
+    """[COR-2] A correction that lowers a lab's own compute MUST NOT make a verdict better without independent books or a
+    ruling.
+
+    Why: otherwise every violation could be corrected away. Caps go on counting the larger filing, and this window stays
+    open to question.
+
+    Cannot see: which of the two filings is true.
+    """
+    found = False
+    for versions in case.book.usage.values():
+        for earlier, later in pairwise(versions):
+            found = True
+            before, after = (gflop(case.agreement, filed.claim.work, ACTIVE) for filed in (earlier, later))
+            if after < before:
+                yield unproven("lowers the lab's own compute; the larger filing counts", earlier.index, later.index)
+            else:
+                yield holds("does not lower the lab's compute", earlier.index, later.index)
+    if not found:
+        yield not_applicable("no usage was corrected")

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Completeness: each prohibition needs a partner that notices when the evidence for it is missing.
+
+What is expected comes from the agreement alone, never from what was filed. Missing evidence is UNPROVEN and not
+VIOLATED: without an agreed intake path a lab's omission and a log's censorship look the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pausectl.agreement.document import OVERSEERS, Agreement, Due
+from pausectl.agreement.types import instant
+from pausectl.history.records import C, Case, Filed, Gap
+from pausectl.history.replay import LAB_STREAMS
+from pausectl.predicates.inventory import Inventory
+from pausectl.predicates.usage import Usage
+from pausectl.verify.rules.base import Said, holds, rule, unproven, violated
+
+NO_INTAKE = "no intake path is agreed, so omission cannot be told from censorship"
+
+
+def filed_by_lab(case: Case, stream: str, facility: str) -> Sequence[Filed[Usage] | Filed[Inventory]]:
+    """A lab's filings of one kind for one facility and this window, in ledger order."""
+    if stream == "usage":
+        return case.book.usage.get(facility, [])
+    return case.book.inventory.get(facility, []) if stream == "inventory" else []
+
+
+def _due(case: Case, *roles: str) -> Iterator[Due]:
+    return (due for due in case.agreement.document.due if due.role in roles)
+
+
+@rule("COV-1")
+def every_due_statement_is_filed(case: Case) -> Iterator[Said]:
+    """[COV-1] A lab MUST file, for every window in which it is bound and every facility the agreement lists for it, each
+    statement that the due list names, also where there is nothing to report.
+
+    Why: silence must never look better than a bad number.
+
+    Cannot see: facilities that are in nobody's books.
+    """
+    for due in _due(case, "lab"):
+        for facility in case.facilities:
+            filed = filed_by_lab(case, due.stream, facility)
+            if filed:
+                yield holds(f"{due.stream} of {facility} is filed", filed[0].index)
+            else:
+                yield unproven(f"no {due.stream} of {facility}: {NO_INTAKE}")
+
+
+@rule("COV-2")
+def the_lab_hides_no_number(case: Case) -> Iterator[Said]:
+    """[COV-2] The streams of a lab MUST hold every statement up to the heads in its usage statements, and have no number
+    missing below one that is there.
+
+    Why: a statement that was taken out of the ledger leaves its number behind.
+
+    Cannot see: a statement after the last head, until the next window is closed.
+    """
+    yield from _gaps([gap for gap in case.gaps if gap.party == case.lab], case.lab)
+
+
+@rule("COV-3")
+def everybody_else_closes(case: Case) -> Iterator[Said]:
+    """[COV-3] Every party that can act against a lab MUST file what the due list names for its role in every window,
+    heads of its streams included.
+
+    Why: an order, a result or a reading that was kept out of the ledger is somebody else's statement; only its author
+    can say that it exists.
+
+    Cannot see: a party that hides its own statement and says that it made none.
+    """
+    for due in _due(case, "overseer", "evaluator", "meter"):
+        for who, what, filed in _others(case, due):
+            if filed is not None:
+                yield holds(f"{who} filed {what}", filed)
+            else:
+                yield unproven(f"{who} has not filed {what}, so what it knows about {case.lab} may be missing")
+
+
+def _others(case: Case, due: Due) -> Iterator[tuple[str, str, int | None]]:
+    if due.per == "facility":
+        for facility in case.facilities:
+            readings = case.book.energy.get(facility, []) if due.stream == "energy" else []
+            yield case.agreement.facilities[facility].meter, f"{due.stream} of {facility}", _first(readings)
+        return
+    for party in case.agreement.holders(due.role):
+        yield party, due.stream, _first(case.window_book.closes.get(party, []))
+
+
+def _first(filed: Sequence[Filed[C]]) -> int | None:
+    return filed[0].index if filed else None
+
+
+@rule("COV-4")
+def usage_carries_every_head(case: Case) -> Iterator[Said]:
+    """[COV-4] A usage statement MUST carry the head of each of its lab's streams accession, corrections, declarations,
+    models and runs, zero included.
+
+    Why: a stream without a head could lose its tail unnoticed.
+
+    Cannot see: whether the lab counted truly; a head too low hides only what the lab itself hides.
+    """
+    for versions in case.book.usage.values():
+        for filed in versions:
+            said = {head.stream for head in filed.claim.heads if head.party == case.lab}
+            missing = sorted(set(LAB_STREAMS) - said)
+            if missing:
+                yield violated(f"usage of {filed.claim.facility} has no head of {', '.join(missing)}", filed.index)
+            else:
+                yield holds(f"usage of {filed.claim.facility} carries every head", filed.index)
+
+
+@rule("COV-5")
+def closes_carry_every_head(case: Case) -> Iterator[Said]:
+    """[COV-5] A close MUST carry the head of each stream in which its party, or a body it sits in, can act against a lab,
+    zero included.
+
+    Why: as COV-4, for orders, results and readings.
+
+    Cannot see: streams that the agreement does not foresee.
+    """
+    for party, filings in case.window_book.closes.items():
+        required = set(required_heads(case.agreement, party))
+        for filed in filings:
+            missing = required - {(head.party, head.stream) for head in filed.claim.heads}
+            if missing:
+                names = ", ".join(f"{owner}:{stream}" for owner, stream in sorted(missing))
+                yield unproven(f"the close of {party} has no head of {names}", filed.index)
+            else:
+                yield holds(f"the close of {party} carries every head", filed.index)
+
+
+def required_heads(agreement: Agreement, party: str) -> list[tuple[str, str]]:
+    """(party, stream) of every head that a close of `party` must carry."""
+    roles = agreement.principals[party].roles
+    heads = [(party, "capability")] if "evaluator" in roles else []
+    heads += [(b.id, "orders") for b in agreement.bodies.values() if b.id == OVERSEERS and party in b.members]
+    if "meter" in roles:
+        heads += [(party, f"energy/{f.id}") for f in agreement.document.facilities if f.meter == party]
+    return heads
+
+
+@rule("COV-6")
+def nobody_else_hides_a_number(case: Case) -> Iterator[Said]:
+    """[COV-6] The streams of every party but the labs MUST hold every statement up to the heads in its closes, and have
+    no number missing below one that is there.
+
+    Why: as COV-2. Whom the missing statement is about cannot be known, so it caps every lab.
+
+    Cannot see: a statement after the last head, until the next window is closed.
+    """
+    yield from _gaps([gap for gap in case.gaps if gap.party not in case.agreement.labs], "other parties")
+
+
+def _gaps(gaps: list[Gap], whose: str) -> Iterator[Said]:
+    for gap in gaps:
+        evidence = (gap.index,) if gap.index >= 0 else ()
+        yield unproven(f"number {gap.sequence} of {gap.party}'s {gap.stream} is missing from the ledger", *evidence)
+    if not gaps:
+        yield holds(f"no gap in the streams of {whose}")
+
+
+@rule("TIM-1")
+def due_statements_are_in_time(case: Case) -> Iterator[Said]:
+    """[TIM-1] A due statement of a lab MUST be in the ledger within filing_seconds after its window ends.
+
+    Why: evidence must come before it is useless. Time is the ledger's own: the marks before and after the entry.
+
+    Cannot see: whether the lab was slow or the log was, where no intake receipt exists; nor the time between two marks.
+    """
+    deadline = case.deadlines[0]
+    for due in _due(case, "lab"):
+        for facility in case.facilities:
+            filed = filed_by_lab(case, due.stream, facility)
+            if filed:
+                yield in_time(f"{due.stream} of {facility}", filed[0], deadline)
+
+
+def in_time(what: str, filed: Filed[C], deadline: int) -> Said:
+    """Judge one deadline by the interval of an entry, and by nothing else."""
+    if filed.by <= deadline:
+        return holds(f"{what}: witnessed by {instant(filed.by)}, due {instant(deadline)}", filed.index)
+    if filed.not_yet is not None and filed.not_yet > deadline:
+        return violated(f"{what}: not yet witnessed at {instant(filed.not_yet)}, due {instant(deadline)}", filed.index)
+    since = instant(filed.not_yet) if filed.not_yet is not None else "the beginning"
+    return unproven(
+        f"{what}: came between {since} and {instant(filed.by)}, due {instant(deadline)} between them", filed.index
+    )
+

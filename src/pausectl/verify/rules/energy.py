@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declared work against an independent meter: a bound of physics, and a test that says what it cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pausectl.accounting import compute
+from pausectl.accounting import energy as physics
+from pausectl.agreement.types import seconds
+from pausectl.history.records import Case, Filed
+from pausectl.predicates.energy import Energy
+from pausectl.predicates.usage import Usage
+from pausectl.verify.quantities import ACTIVE, ALL, gflop, peak, without_peak
+from pausectl.verify.rules.base import Said, holds, rule, unproven, violated
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One facility: what the lab filed last, and what the meter read last."""
+
+    facility: str
+    usage: Filed[Usage]
+    meter: Filed[Energy]
+
+    @property
+    def entries(self) -> tuple[int, int]:
+        """The evidence."""
+        return self.usage.index, self.meter.index
+
+
+def _readings(case: Case) -> Iterator[Reading | Said]:
+    for facility in case.facilities:
+        usage, meter = case.book.usage.get(facility, []), case.book.energy.get(facility, [])
+        if not usage or not meter:
+            yield unproven(f"{facility}: needs a usage statement and a meter reading")
+            continue
+        claim = meter[-1].claim
+        if (seconds(claim.interval_start_at), seconds(claim.interval_end_at)) != (case.start, case.end):
+            yield unproven(f"{facility}: the meter read {claim.interval_start_at} to {claim.interval_end_at}", meter[-1].index)
+            continue
+        unknown = without_peak(case.agreement, usage[-1], ALL)
+        if unknown:
+            yield unproven(f"{facility}: no power is agreed for {', '.join(sorted(unknown))}", usage[-1].index)
+            continue
+        yield Reading(facility, usage[-1], meter[-1])
+
+
+@rule("ENG-1")
+def work_is_physically_possible(case: Case) -> Iterator[Said]:
+    """[ENG-1] The operations that a lab files for a facility MUST NOT exceed metered energy times the best operations per
+    joule of the chips named there, in any format, times chip_headroom.
+
+    Why: no statistics are needed to refuse what no chip can do; work that is filed and was not done hides work that was.
+
+    Cannot see: anything within the bound, which is several times what a site really does.
+    """
+    for reading in _readings(case):
+        if isinstance(reading, Said):
+            yield reading
+            continue
+        document, work = case.agreement.document, reading.usage.claim.work
+        claimed = compute.ceil(compute.pflop(gflop(case.agreement, work, ACTIVE), document.mfu.caps.value))
+        best = max(
+            (Fraction(peak(case.agreement, sku, None), case.agreement.hardware[sku].tdp_watts) for sku in {w.sku for w in work}),
+            default=Fraction(0),
+        )
+        supplied = reading.meter.claim.energy_wh + reading.meter.claim.onsite_generation_energy_wh
+        bound = physics.bound_pflop(supplied, best, document.power.chip_headroom.value)
+        said = f"{reading.facility}: {claimed} pflop filed, at most {int(bound)} possible with {supplied} Wh"
+        yield violated(said, *reading.entries) if claimed > bound else holds(said, *reading.entries)
+
+
+@rule("ENG-2")
+def energy_balances(case: Case) -> Iterator[Said]:
+    """[ENG-2] The difference between metered energy and the energy expected from filed work MUST stay within the action
+    limit of the agreement's false-alarm probability, both ways, and the compute that this test could miss within
+    goal_pflop.
+
+    Why: energy is a witness that does not read labels. More energy than the work explains is work that was not filed;
+    less is work that was filed and not done.
+
+    Cannot see: work that displaces filed work of equal power, nor less than the detection limit it prints.
+    """
+    for reading in _readings(case):
+        yield reading if isinstance(reading, Said) else _balance(case, reading)
+
+
+def _balance(case: Case, reading: Reading) -> Said:
+    power, statistics = case.agreement.document.power, case.agreement.document.statistics
+    meter, chain = reading.meter.claim, physics.Chain(reading.meter.claim.pue.value, power.it_factor.value)
+    expected = physics.expected_wh(_load(case, reading.usage.claim), chain)
+    measured = meter.energy_wh + meter.onsite_generation_energy_wh - meter.storage_change_energy_wh - meter.non_ai_energy_wh
+    sigma = physics.residual_sigma_wh(meter.energy_wh, float(expected), _sigmas(case))
+    false_alarm, detection = float(power.false_alarm.value), float(power.detection.value)
+    residual, limit = float(measured - expected), physics.action_limit(false_alarm)
+    z = residual / sigma if sigma else (0.0 if residual == 0 else float("inf") if residual > 0 else float("-inf"))
+    missed = detectable_pflop(case, reading, sigma)
+    windows = case.window - case.pause_since + 1 if case.pause_since is not None else 1
+    said = (
+        f"{reading.facility}: residual {residual:.0f} Wh, z = {z:.2f} (limit ±{limit:.2f}, false alarm {false_alarm:g} "
+        f"per window and side); a hidden run of {missed} pflop in this window, or {missed * windows} over the pause so "
+        f"far, would be seen with probability {detection:g}"
+    )
+    guard = float(statistics.guard.value)
+    if abs(abs(z) - limit) <= guard * limit:
+        return unproven(f"{said}; too close to the limit to say", *reading.entries)
+    if abs(z) > limit:
+        way = "energy that no filed work explains" if z > 0 else "filed work that drew no energy"
+        return violated(f"{said}: {way}", *reading.entries)
+    if missed > statistics.goal_pflop:
+        return unproven(f"{said}; the goal is {statistics.goal_pflop}", *reading.entries)
+    return holds(said, *reading.entries)
+
+
+def _load(case: Case, usage: Usage) -> Iterator[tuple[int, int, Fraction]]:
+    fractions = case.agreement.document.power.fractions
+    for work in usage.work:
+        known = fractions.get(work.category)
+        yield work.accelerator_seconds, case.agreement.hardware[work.sku].rated_watts, known.value if known else Fraction(1)
+
+
+def _sigmas(case: Case) -> physics.Sigmas:
+    power = case.agreement.document.power
+    return physics.Sigmas(
+        float(power.sigma_meter.value), float(power.sigma_model.value), float(power.sigma_pue.value), float(power.sigma_hours.value)
+    )
+
+
+def detectable_pflop(case: Case, reading: Reading, sigma_wh: float) -> int:
+    """The detection limit in pflop, as if all missing energy had gone into training on the most efficient sku there.
+
+    The systematic part of the error does not average out, so over n windows the limit is n times as large.
+    """
+    power, agreement = case.agreement.document.power, case.agreement
+    hidden_wh = physics.detectable_wh(sigma_wh, float(power.false_alarm.value), float(power.detection.value))
+    chain = physics.Chain(reading.meter.claim.pue.value, power.it_factor.value)
+    training = power.fractions["pretrain"].value if "pretrain" in power.fractions else Fraction(1)
+    skus = {work.sku for work in reading.usage.claim.work} or set(agreement.hardware)
+    caps = agreement.document.mfu.caps.value
+    return max(
+        int(
+            physics.hidden_accelerator_seconds(hidden_wh, chain, agreement.hardware[sku].rated_watts, training)
+            * float(compute.pflop(peak(agreement, sku, None), caps))
+        )
+        for sku in skus
+    )

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training runs: registered before they start, booked while they run, plausible when they are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pausectl.accounting import compute
+from pausectl.agreement.types import seconds
+from pausectl.history.records import Case
+from pausectl.history.replay import booked
+from pausectl.predicates.base import TRAINING
+from pausectl.predicates.run import Run
+from pausectl.verify.quantities import gflop, peak
+from pausectl.verify.rules.base import Said, holds, not_applicable, rule, unproven, violated
+from pausectl.verify.rules.coverage import in_time
+
+
+@rule("RUN-1")
+def runs_are_registered_before_they_start(case: Case) -> Iterator[Said]:
+    """[RUN-1] A run MUST be registered in the ledger at least registration_lead_seconds before its start_at.
+
+    Why: a run that is announced afterwards is a run that nobody could object to. The date in the statement proves
+    nothing; the ledger's marks do.
+
+    Cannot see: a run that is never registered; RUN-2 and RUN-3 look for its hours.
+    """
+    lead = case.agreement.document.deadlines.registration_lead_seconds
+    found = False
+    for filed in case.book.runs:
+        record = case.record.runs[filed.claim.run_id]
+        if filed.claim.status == "registered" and record.registered[0] is filed:
+            found = True
+            yield in_time(f"registration of {filed.claim.run_id}", filed, seconds(filed.claim.start_at) - lead)
+    if not found:
+        yield not_applicable("no run was registered in this window")
+
+
+@rule("RUN-2")
+def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
+    """[RUN-2] A lab MUST NOT book operations of registration_pflop or more in a window to a run that is not registered.
+
+    Why: a run is judged by its lineage, and an unregistered one has none.
+
+    Cannot see: training that is booked to no run, which is for RUN-3.
+    """
+    threshold = case.agreement.document.statistics.registration_pflop
+    now = booked(case.agreement, case.book.usage.values())
+    evidence = tuple(filed.index for versions in case.book.usage.values() for filed in versions)
+    for run_id, amount in sorted(now.items()):
+        record = case.record.runs.get(run_id)
+        pflop = compute.ceil(compute.pflop(amount, case.agreement.document.mfu.caps.value))
+        if record is not None and record.registered:
+            yield holds(f"{run_id}: {pflop} pflop booked, registered", *evidence, record.registered[0].index)
+        elif pflop < threshold:
+            yield holds(f"{run_id}: {pflop} pflop booked, below {threshold}", *evidence)
+        elif any(gap.party == case.lab and gap.stream == "runs" for gap in case.gaps):
+            yield unproven(f"{run_id}: {pflop} pflop booked; its registration may be missing from the ledger", *evidence)
+        else:
+            yield violated(f"{run_id}: {pflop} pflop booked to a run that is not registered", *evidence)
+    if not now:
+        yield not_applicable("no time is booked to a run")
+
+
+@rule("RUN-3")
+def training_is_booked(case: Case) -> Iterator[Said]:
+    """[RUN-3] Training operations that a lab books to no run MUST stay below registration_pflop in a window.
+
+    Why: otherwise the whole of a large run could be filed as training of nothing in particular.
+
+    Cannot see: how many small runs share the rest.
+    """
+    threshold = case.agreement.document.statistics.registration_pflop
+    caps = case.agreement.document.mfu.caps.value
+    for facility in case.facilities:
+        versions = case.book.usage.get(facility, [])
+        if not versions:
+            yield unproven(f"{facility}: no usage statement")
+            continue
+        usage = versions[-1]
+        training = gflop(case.agreement, usage.claim.work, TRAINING)
+        loose = training - sum(booked(case.agreement, [[usage]]).values())
+        pflop = compute.ceil(compute.pflop(loose, caps))
+        said = f"{facility}: {pflop} pflop of training without a run, {threshold} allowed"
+        yield violated(said, usage.index) if pflop >= threshold else holds(said, usage.index)
+
+
+@rule("RUN-4")
+def closed_runs_are_plausible(case: Case) -> Iterator[Said]:
+    """[RUN-4] The utilisation implied by a closed run MUST NOT exceed the strict bound, and is unproven above the
+    plausible band, at the precision attested.
+
+    Why: more operations than the hardware can do are not true. Precision belongs to the claim: an honest FP8 run is
+    at 74 % of the BF16 peak.
+
+    Cannot see: operations that are under-stated; ENG-2 looks at those.
+    """
+    found = False
+    for filed in case.book.runs:
+        if filed.claim.status == "closed":
+            found = True
+            yield _plausible(case, filed.claim, filed.index)
+    if not found:
+        yield not_applicable("no run was closed in this window")
+
+
+def _plausible(case: Case, run: Run, index: int) -> Said:
+    available = (run.actual_accelerator_seconds or 0) * peak(case.agreement, run.sku, run.precision)
+    if run.actual_pflop is None or not available:
+        return unproven(f"{run.run_id}: closed without operations, time, or a known peak of {run.sku}", index)
+    implied = compute.utilisation(run.actual_pflop, available)
+    mfu = case.agreement.document.mfu
+    said = f"{run.run_id}: {float(implied):.3f} of the {run.precision} peak of {run.sku}"
+    if implied > mfu.strict.value:
+        return violated(f"{said}, more than it can do", index)
+    return holds(said, index) if implied <= mfu.plausible.value else unproven(f"{said}, to be explained", index)
