@@ -77,6 +77,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 Instant = Annotated[str, StringConstraints(min_length=20, max_length=20), AfterValidator(_instant)]
 #: A decimal number as text, for scores and bounds.
 Decimal = Annotated[str, StringConstraints(pattern=r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?$")]
+#: An unsigned 64-bit sum as text: 2^53 mJ is only 2.5 GWh.
+BigCount = Annotated[str, StringConstraints(pattern=r"^(?:0|[1-9][0-9]{0,19})$")]
 #: A count or quantity; the unit is in the name of the field.
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Field(ge=1, le=MAX_INTEGER)]

@@ -9,10 +9,9 @@ The root comes from the leaf hashes alone and not from the tiles, so that tiles 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from pausectl.errors import Malformed
 from pausectl.history.tiles import Tiles
 from pausectl.wire import merkle, tile
 from pausectl.wire.merkle import Hash
@@ -95,49 +94,3 @@ def partials(size: int) -> set[str]:
 def superseded(dropped: Iterable[int], kept: Collection[int]) -> set[str]:
     """Paths of the partial tiles and bundles that only the trees of the sizes `dropped` have."""
     return set().union(*map(partials, dropped)) - set().union(*map(partials, kept))
-
-
-# ── the staged bundle ──────────────────────────────────────────────────────────────────────────────────────────────
-
-_MAGIC = b"pausectl-stage/v1\n"
-
-
-def format_stage(files: Mapping[str, bytes]) -> bytes:
-    """Everything that one commit writes as one file: for each, u16 length ‖ path ‖ u32 length ‖ bytes."""
-    parts = [_MAGIC]
-    for path, data in files.items():
-        name = path.encode("ascii")
-        parts += [len(name).to_bytes(2, "big"), name, len(data).to_bytes(4, "big"), data]
-    return b"".join(parts)
-
-
-def parse_stage(raw: bytes) -> dict[str, bytes]:
-    """The inverse of `format_stage`, in the same order; Malformed for anything else, however it came about."""
-    if not raw.startswith(_MAGIC):
-        raise Malformed("staged bundle: expected pausectl-stage/v1")
-    files: dict[str, bytes] = {}
-    at = len(_MAGIC)
-    while at < len(raw):
-        name, at = _field(raw, at, 2)
-        data, at = _field(raw, at, 4)
-        files[_path(name)] = data
-    if format_stage(files) != raw:
-        raise Malformed("staged bundle: expected each path once")
-    return files
-
-
-def _field(raw: bytes, at: int, width: int) -> tuple[bytes, int]:
-    start = at + width
-    end = start + int.from_bytes(raw[at:start], "big")
-    if end > len(raw):
-        raise Malformed(f"staged bundle: expected {end} bytes or more, found {len(raw)}")
-    return raw[start:end], end
-
-
-def _path(name: bytes) -> str:
-    try:
-        path = name.decode("ascii")
-    except UnicodeDecodeError as error:
-        raise Malformed("staged bundle: expected paths in ASCII") from error
-    tile.parse_path(path)
-    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pausectl.agreement.types import Count, Digest, Id, Model, Positive
+from pausectl.agreement.types import BigCount, Count, Digest, Id, Model, Positive
 from pausectl.predicates.base import Category, Head, Header, Precision, Predicate, predicate
 from pausectl.wire.statement import Subject
 
@@ -39,12 +39,12 @@ class Lease(Model):
 
 
 class Telemetry(Model):
-    """Commitment to the sealed rows behind these numbers (specs/sealing.md)."""
+    """Commitment to the sealed rows behind these numbers (specs/sealing.md). Sums are 64 bit, so they stand as text."""
 
     block_rows: Positive
-    duration_ms: Count
-    energy_mj: Count
-    gap_ms: Count
+    duration_ms: BigCount
+    energy_mj: BigCount
+    gap_ms: BigCount
     rows_count: Count
     seal_id: Digest
     seal_root: Digest

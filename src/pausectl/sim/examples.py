@@ -149,7 +149,7 @@ def _usage(sequence: int = 0, moved: int = 0) -> Predicate:
     )
     head_counts = (("accession", 1), ("corrections", 0), ("declarations", 0), ("models", 1), ("runs", 1))
     telemetry = {
-        "block_rows": 256, "duration_ms": 619_315_200_000, "energy_mj": 354_701_531_880_000, "gap_ms": 0,
+        "block_rows": 256, "duration_ms": "619315200000", "energy_mj": "354701531880000", "gap_ms": "0",
         "rows_count": 10_321_920, "seal_id": digest("a seal"), "seal_root": digest("its root"),
     }  # fmt: skip
     return _say(Usage, "aurora", {

@@ -36,7 +36,7 @@ PREDICATES: dict[str, type[Predicate]] = {cls.name: cls for cls in catalogue.TYP
 KINDS: tuple[tuple[Any, str], ...] = (
     (types.Id, "id"), (types.StreamName, "stream"), (types.Digest, "digest"), (types.Text, "text"),
     (types.Name, "name"), (types.Instant, "instant"), (types.Decimal, "decimal"), (types.Count, "integer ≥ 0"),
-    (types.Positive, "integer ≥ 1"), (types.Signed, "integer"), (types.Ratio, "ratio"), (types.Span, "span"),
+    (types.Positive, "integer ≥ 1"), (types.BigCount, "big"), (types.Signed, "integer"), (types.Ratio, "ratio"), (types.Span, "span"),
     (base.Header, "header"), (NoteText, "note"),
 )  # fmt: skip
 

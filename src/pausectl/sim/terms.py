@@ -141,7 +141,7 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
         "hardware": [dict(entry) for entry in HARDWARE],
         "limits": {
             "ARMED": limits(None, None, None),
-            "PAUSED": limits(300_000_000, 20_000_000, 50_000_000, [("autonomy-suite", "2", "0.50")]),
+            "PAUSED": limits(300_000_000, 20_000_000, 40_000_000, [("autonomy-suite", "2", "0.50")]),
         },
         "log": {"mark_interval_seconds": 3_600, "origin": origin, "vkey": log_vkey},
         "mfu": {"caps": ratio(50), "plausible": ratio(60), "strict": ratio(100)},

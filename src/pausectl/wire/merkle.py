@@ -168,7 +168,7 @@ def subtree_coordinates(start: int, end: int, size: int) -> tuple[Coordinates, .
 
 
 def prove_subtree(start: int, end: int, size: int, read: Read) -> tuple[Hash, ...]:
-    """Proof that [start, end) is a subtree of the tree of `size`; draft-05 section 4.4. Up to 2^62, at most 63 hashes."""
+    """Proof that [start, end) is a subtree of the tree of `size`; draft-05 section 4.4. At most 64 hashes."""
     return tuple(subtree_root(lo, hi, read) for lo, hi in _proof_spans(start, end, 0, size))
 
 

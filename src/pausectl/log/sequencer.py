@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One tree that only grows: stage → sign → compare-and-swap → tiles → checkpoint, and only then an answer.
+
+| step                | after a crash just behind it                                                          |
+|---------------------|---------------------------------------------------------------------------------------|
+| 1 stage             | the register has not moved: the bundle is dropped, nobody was promised anything       |
+| 2 sign              | the same; the signature never left the process                                        |
+| 3 compare-and-swap  | the new checkpoint *is* the log: the next start replays the bundle                    |
+| 4 tiles             | replayed, under new names, since what can be read need not be on the disk             |
+| 5 checkpoint        | published again                                                                       |
+| 6 answer            | a submitter without an answer asks again and gets the same index                      |
+
+Knows no agreement, no clock and no rules: `log.Log` decides what may enter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pausectl.errors import Broken, PausectlError, Refused, SplitView, Unavailable
+from pausectl.history.tiles import Tiles
+from pausectl.log import growth, stage
+from pausectl.log.storage import Store
+from pausectl.registry import enforces
+from pausectl.wire import checkpoint, merkle, tile
+from pausectl.wire.checkpoint import Checkpoint
+from pausectl.wire.keys import Signer
+from pausectl.wire.note import Note, VerifierKey
+from pausectl.wire.tile import CHECKPOINT_PATH, Bundle
+
+#: Of how many checkpoints the partial tiles are kept, for readers who are still at work with them.
+KEPT = 8
+
+
+class Sequencer:
+    """The one writer of a tree. Not for several threads, and for one process only: the caller holds the log's lock.
+
+    After an error behind the compare-and-swap it refuses everything: only a new start knows what is so.
+    """
+
+    def __init__(self, key: VerifierKey, signer: Signer, store: Store, recent: Sequence[int] = ()) -> None:
+        """Recover from whatever the last process left. recent: sizes of the last checkpoints, as `recent` gave them."""
+        if signer.public != key.public:
+            raise Refused(f"signer: expected the log's key {key.public.keyid}, found {signer.public.keyid}")
+        self._key, self._signer, self._store = key, signer, store
+        self._stopped = False
+        self._head = store.head.read()
+        self._known = self._open(self._head) if self._head else Checkpoint(key.name, 0, merkle.EMPTY)
+        self._replay()
+        self._tiles = self._authenticated()
+        self._edge = growth.load(self._tiles)
+        self._published = self._republished()
+        self._recent = _last((*recent, self.size))
+
+    @property
+    def size(self) -> int:
+        """How many entries."""
+        return self._known.size
+
+    @property
+    def tiles(self) -> Tiles:
+        """The tree as a reader of the published files sees it."""
+        return self._tiles
+
+    @property
+    def head(self) -> bytes:
+        """The newest checkpoint with the log's signature alone; b"" for an empty log that never signed."""
+        return self._head
+
+    @property
+    def published(self) -> bytes:
+        """The checkpoint that readers see, perhaps cosigned."""
+        return self._published
+
+    @property
+    def recent(self) -> tuple[int, ...]:
+        """The sizes whose partial tiles are kept. To be given to the next start; without it some files stay for ever."""
+        return self._recent
+
+    @enforces("LOG-5")
+    def append(self, entries: Sequence[bytes]) -> int:
+        """Add entries as one commit, whatever they are; the index of the first of them.
+
+        [LOG-5] A log MUST publish the tiles and bundles of a checkpoint before the checkpoint, and the checkpoint before
+        it answers a submitter.
+
+        Refused if they cannot be stored, with nothing changed. Broken if the log stopped half way: open it again.
+        """
+        self._need_running()
+        if not entries:
+            return self.size
+        edge, files = growth.grow(self._edge, entries)
+        new = Checkpoint(self._key.name, edge.size, edge.root)
+        self._stage(new, files)
+        signed = self._sign(new)
+        first = self.size
+        self._commit(new, signed, edge, files)
+        return first
+
+    def publish(self, signed: Note) -> None:
+        """Replace the public checkpoint by the same one with more signatures."""
+        self._need_running()
+        if self._open(signed.raw) != self._known:
+            raise Broken("a checkpoint of another size than the newest was to be published")
+        try:
+            self._store.publish(signed.raw)
+        except OSError as error:
+            raise Refused(f"the checkpoint cannot be stored: {error.strerror}") from error
+        self._published = signed.raw
+
+    # ── the steps of a commit ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _stage(self, new: Checkpoint, files: Mapping[str, bytes]) -> None:
+        try:
+            self._store.staging.put(stage.name(new), stage.format(files), afresh=True)
+        except OSError as error:
+            raise Refused(f"the entries cannot be stored: {error.strerror}; nothing was changed") from error
+
+    @enforces("LOG-6", "LOG-7")
+    def _sign(self, new: Checkpoint) -> Note:
+        """Sign what is on the disk, not what is in memory: a bit that flipped in between cost a real log its life.
+
+        [LOG-6] A log MUST NOT sign a checkpoint before it has read back from the disk what it staged and found that
+        every entry and every tile of it leads to the root.
+
+        [LOG-7] A log MUST NOT sign a checkpoint whose tree does not extend the tree in its head register.
+        """
+        name, old = stage.name(new), self._known
+        try:
+            tiles = self._audited(new, stage.parse(self._store.staging.get(name)))
+            if old.size:
+                proof = merkle.prove_consistency(old.size, new.size, tiles.read)
+                merkle.check_consistency(old.size, old.root, new.size, new.root, proof)
+        except PausectlError as error:
+            self._store.staging.discard(name)
+            hint = "nothing was signed; run fsck, and distrust this machine's memory and disk"
+            raise Broken(f"what was staged does not make the tree that is to be signed: {error}", hint=hint) from error
+        return checkpoint.sign(new, self._signer)
+
+    def _audited(self, new: Checkpoint, files: Mapping[str, bytes]) -> Tiles:
+        """The new tree read by the code that readers use, staged files first; everything staged was compared."""
+
+        def fetch(path: str) -> bytes:
+            return files[path] if path in files else self._store.objects.get(path)
+
+        tiles = Tiles(fetch, new.size, new.root)
+        for path in files:
+            place = tile.parse_path(path)
+            if isinstance(place, Bundle):
+                tiles.bundle(place)
+            else:
+                tiles.tile(place)
+        return tiles
+
+    def _commit(self, new: Checkpoint, signed: Note, edge: growth.Edge, files: Mapping[str, bytes]) -> None:
+        self._stopped = True
+        try:
+            self._store.head.swap(self._head, signed.raw)
+            # The register has the new checkpoint, everything else is only staged. After a crash from here on, `_replay`.
+            for path, data in files.items():
+                self._store.objects.put(path, data)
+            self._store.publish(signed.raw)
+            self._head = self._published = signed.raw
+            self._known, self._edge = new, edge
+            self._tiles = self._authenticated()
+            self._drop(stage.name(new))
+        except OSError as error:
+            raise Broken(f"the log stopped half way: {error.strerror}; open it again", where=str(error.filename)) from error
+        self._stopped = False
+
+    @enforces("LOG-8")
+    def _drop(self, staged: str) -> None:
+        """Remove the staged bundle, and partial tiles that nobody should still be reading.
+
+        [LOG-8] A log MUST keep the partial tiles and bundles of the last 8 checkpoints that it published.
+        """
+        self._store.staging.discard(staged)
+        sizes = (*self._recent, self.size)
+        self._recent = _last(sizes)
+        for path in sorted(growth.superseded(set(sizes) - set(self._recent), self._recent)):
+            self._store.objects.discard(path)
+
+    # ── a start ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @enforces("LOG-9")
+    def _replay(self) -> None:
+        """Finish the commit that the last process did not.
+
+        [LOG-9] A log that finds the staged bundle of its newest checkpoint MUST write the head register, every file of
+        the bundle and the checkpoint again, whatever of them is there, before it signs anything else.
+
+        If fsync failed, the last process ended and the page cache still shows what the disk never got.
+        """
+        name = stage.name(self._known)
+        try:
+            raw = self._store.staging.get(name)
+        except Unavailable:
+            return
+        self._store.head.swap(self._head, self._head)
+        files = stage.parse(raw)
+        self._audited(self._known, files)
+        for path, data in files.items():
+            self._store.objects.put(path, data, afresh=True)
+        shown, seen = self._shown()
+        self._store.publish(shown if seen == self._known else self._head)
+        self._store.staging.discard(name)
+
+    @enforces("LOG-10")
+    def _authenticated(self) -> Tiles:
+        """The published tiles under the root in the register.
+
+        [LOG-10] A log MUST refuse to start when its published tiles do not make the root in its head register.
+        """
+        try:
+            tiles = Tiles(self._store.objects.get, self.size, self._known.root)
+            if self.size:
+                last = self.size - 1
+                width = min(tile.WIDTH, self.size - last // tile.WIDTH * tile.WIDTH)
+                tiles.bundle(Bundle(last // tile.WIDTH, width))
+        except PausectlError as error:
+            hint = "an old copy of the files, or a damaged one: fsck says which; never go on from an older head register"
+            raise Refused(f"the files are not those of the head register: {error}", hint=hint) from error
+        return tiles
+
+    @enforces("LOG-11")
+    def _republished(self) -> bytes:
+        """Compare the public checkpoint with the register, and bring it up to date.
+
+        [LOG-11] A log MUST refuse to start when its published checkpoint is larger than the one in its head register, or
+        of a tree that the register's does not extend.
+        """
+        shown, seen = self._shown()
+        if seen is not None:
+            if seen.size > self.size:
+                hint = "the state directory is an old copy: going on would sign a second history"
+                raise Refused(f"head register: expected size {seen.size}, as published, found {self.size}", hint=hint)
+            if self._tiles.root(seen.size) != seen.root:
+                raise SplitView(f"this log signed two trees of its first {seen.size} entries", shown, self._head)
+            if seen == self._known:
+                return shown
+        if self._head:
+            self._store.publish(self._head)
+        return self._head
+
+    def _shown(self) -> tuple[bytes, Checkpoint | None]:
+        try:
+            shown = self._store.objects.get(CHECKPOINT_PATH)
+        except Unavailable:
+            return b"", None
+        try:
+            return shown, self._open(shown)
+        except PausectlError as error:
+            hint = "move it away, and the one in the head register is published again"
+            raise Refused(f"the published checkpoint is damaged: {error}", hint=hint) from error
+
+    def _open(self, raw: bytes) -> Checkpoint:
+        return checkpoint.open(raw, self._key)[0]
+
+    def _need_running(self) -> None:
+        if self._stopped:
+            raise Broken("the log stopped half way through a commit", hint="open it again: that finishes the commit")
+
+
+def _last(sizes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(sizes) - {0})[-KEPT:])
