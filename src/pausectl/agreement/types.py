@@ -27,17 +27,19 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-_UNFIT = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+_UNFIT = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 
 
 def _text(value: str) -> str:
     """Unicode 3.2 (as RFC 3454 has it) and not this Python's own, so that no reader knows characters others do not."""
+    if value.isascii():
+        if not value.isprintable():
+            raise ValueError("text has a control character")
+        return value
     if unicode.normalize("NFC", value) != value:
         raise ValueError("text is not in Unicode normal form C")
-    if not value.isascii() and any(unicode.category(c) in _UNFIT for c in value):
-        raise ValueError("text has a control, format or bidirectional character, or one that Unicode 3.2 has not")
-    if value.isascii() and not value.isprintable():
-        raise ValueError("text has a control character")
+    if any(unicode.category(c) in _UNFIT and c != " " for c in value):
+        raise ValueError("text has a control, format, bidirectional or unassigned character, or a space but U+0020")
     return value
 
 
@@ -46,6 +48,12 @@ _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?!24)[0-9]{2}:[0-9]{2}:[0-9]
 
 def _instant(value: str) -> str:
     seconds(value)
+    return value
+
+
+def _u64(value: str) -> str:
+    if int(value) >= 1 << 64:
+        raise ValueError("expected at most 2^64 - 1")
     return value
 
 
@@ -78,7 +86,7 @@ Instant = Annotated[str, StringConstraints(min_length=20, max_length=20), AfterV
 #: A decimal number as text, for scores and bounds.
 Decimal = Annotated[str, StringConstraints(pattern=r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?$")]
 #: An unsigned 64-bit sum as text: 2^53 mJ is only 2.5 GWh.
-BigCount = Annotated[str, StringConstraints(pattern=r"^(?:0|[1-9][0-9]{0,19})$")]
+BigCount = Annotated[str, StringConstraints(pattern=r"^(?:0|[1-9][0-9]{0,19})$"), AfterValidator(_u64)]
 #: A count or quantity; the unit is in the name of the field.
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Field(ge=1, le=MAX_INTEGER)]

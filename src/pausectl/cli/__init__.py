@@ -1,2 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The front door: one file per party, opened only when asked for."""
+"""The door. Data on stdout, prose on stderr, one error line and perhaps a hint; no command holds logic.
+
+Exit codes: 0 consistent, 1 inconsistent, 2 usage, 3 inconclusive, 4 forged or malformed evidence, 5 internal error.
+click alone would end with 1 on a crash, on Ctrl-C and on a closed pipe, which here would mean "inconsistent".
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from pausectl.errors import PausectlError
+
+#: Command → (module in this folder, one line of help). The table prints the help, so that `--help` imports no party.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Play a pause with three labs, one honest, and catch the others."),
+    "verify": ("verify", "Judge a ledger under an agreement."),
+    "bundle": ("verify", "Copy a ledger into one file, to verify it offline."),
+    "explain": ("verify", "Say what a rule asks, why, and what it cannot see."),
+    "agreement": ("agreement", "Draft, sign and show an agreement."),
+    "lab": ("lab", "Seal telemetry, attest and submit, as a lab."),
+    "log": ("log", "Run a log: init, add, fsck."),
+    "keygen": ("keys", "Make a key."),
+    "sim": ("sim", "Play a cheat and see which rule catches it."),
+}
+
+EPILOG = "Exit codes: 0 consistent, 1 inconsistent, 2 usage, 3 inconclusive, 4 forged or malformed evidence, 5 internal error."
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the one module that is needed."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{COMMANDS[name][0]}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Print the table itself; click would open every module for its help line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pausectl", prog_name="pausectl", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Show that a coordinated pause is kept, or see that it is not."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; the only place where an exception becomes one."""
+    try:
+        result: Any = cli.main(args=arguments, prog_name="pausectl", standalone_mode=False)
+        sys.stdout.flush()
+    except PausectlError as error:
+        return complain(str(error), error.hint, error.exit_code)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        hint = f"try '{error.ctx.command_path} --help'" if error.ctx else ""
+        return complain(_lower(error.format_message()), hint, 2)
+    except click.ClickException as error:
+        return complain(_lower(error.format_message()), "", 2)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at exit
+        return 141
+    except Exception as error:  # noqa: BLE001 - a bug must end in 5, never in 1, which would be a verdict
+        if os.environ.get("PAUSECTL_DEBUG"):
+            raise
+        return complain(f"internal error: {type(error).__name__}: {error}", "PAUSECTL_DEBUG=1 shows where", 5)
+    return result if isinstance(result, int) else 0
+
+
+def complain(message: str, hint: str, code: int) -> int:
+    """One line on stderr, perhaps a hint; the code for returning."""
+    click.echo(f"pausectl: error: {message}", err=True)
+    if hint:
+        click.echo(f"pausectl: hint: {hint}", err=True)
+    return code
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:].rstrip(".")

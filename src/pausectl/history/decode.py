@@ -42,13 +42,14 @@ class Decoded:
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Cross a process boundary as bytes: reading a claim again is quicker than pickling its model."""
-        return _rebuild, (self.id, self.payload, self.signers, self.keyids, self.unknown, self.trouble, self.message)
+        return rebuild, (self.id, self.payload, self.signers, self.keyids, self.unknown, self.trouble, self.message)
 
 
-def _rebuild(  # noqa: PLR0913, PLR0917
+def rebuild(  # noqa: PLR0913, PLR0917
     statement_id: str, payload: bytes, signers: tuple[str, ...], keyids: tuple[str, ...],
     unknown: str | None, trouble: Trouble | None, message: str,
 ) -> Decoded:  # fmt: skip
+    """A decoded entry from its parts; the claim is read again from the payload."""
     claim = base.read(payload) if unknown is None and trouble is None else None
     return Decoded(
         statement_id, payload, signers, keyids, claim if isinstance(claim, Predicate) else None, unknown, trouble, message

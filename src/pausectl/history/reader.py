@@ -90,8 +90,8 @@ class Ledger:
     def agrees_with(self, seen: Checkpoint, raw: bytes) -> None:
         """Compare with a checkpoint that this log signed for somebody else, or for us earlier.
 
-        [READ-5] A reader MUST refuse a tree that is not consistent with every checkpoint of the same log that it was
-        given, and keep both signed notes.
+        [READ-5] A reader MUST refuse a tree that does not contain the tree of every other checkpoint of the same log
+        that it was given, and keep both signed notes where the two contradict each other.
         """
         if seen.size > self.size:
             raise Unavailable(

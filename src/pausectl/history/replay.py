@@ -17,8 +17,8 @@ from pausectl.agreement.document import OVERSEERS, Agreement
 from pausectl.agreement.types import seconds
 from pausectl.errors import Broken, Malformed, PausectlError, SplitView, Unavailable
 from pausectl.history.authority import objection
-from pausectl.history.decode import Decoded, decode
-from pausectl.history.reader import Ledger, Sighting, sight
+from pausectl.history.decode import Decoded
+from pausectl.history.reader import Sighting, sight
 from pausectl.history.records import C, Case, Filed, Gap, LabRecord, Problem, RunRecord, Trouble, Twin, WindowBook
 from pausectl.history.standing import Standing
 from pausectl.history.streams import ID_BYTES, Streams
@@ -53,6 +53,7 @@ class History:
         self.head = head
         self.as_of = head.by if as_of is None else as_of
         self.size = 0
+        self.founded = False
         self.standing = Standing(agreement)
         self.streams = Streams()
         self.records: dict[str, LabRecord] = {lab: LabRecord() for lab in agreement.labs}
@@ -63,9 +64,9 @@ class History:
         self.twins: list[Twin] = []
         self._root_at = root_at
         self._on_settled = on_settled
-        self._waiting: list[tuple[int, Decoded]] = []
-        self._bad_marks: dict[int, str] = {}
-        self._stopped = False
+        self.waiting: list[tuple[int, Decoded]] = []
+        self.bad_marks: dict[int, str] = {}
+        self.stopped = False
 
     # ── entries and marks ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,7 +75,8 @@ class History:
         if index != self.size:
             raise Malformed(f"expected entry {self.size}, found {index}")
         self.size += 1
-        self._waiting.append((index, entry))
+        self.founded = self.founded or entry.id == self.agreement.digest
+        self.waiting.append((index, entry))
         if isinstance(entry.claim, Mark) and objection(entry, self.agreement) is None:
             self._mark(index, entry.claim)
 
@@ -83,18 +85,18 @@ class History:
         """Let a mark move time on.
 
         [MARK-2] A mark MUST carry a checkpoint of this log with the agreement's witness quorum, of a size not above the
-        mark's own index, and has effect whoever submitted it.
+        mark's own index, and has effect whichever principal signed it.
 
-        [MARK-3] A mark whose size does not exceed that of the mark before it, or whose time is before that one's, MUST
-        have no effect.
+        [MARK-3] A mark MUST have no effect if its size does not exceed that of the last mark that had effect, or if its
+        time or its smallest timestamp is before that one's.
         """
         try:
             seen = sight(claim.checkpoint.encode(), self.agreement)
         except PausectlError as error:
-            self._bad_marks[index] = str(error)
+            self.bad_marks[index] = str(error)
             return
         if seen.checkpoint.size > index:
-            self._bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index}"
+            self.bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index}"
             return
         last = self.marked
         if last and (seen.checkpoint.size <= last.checkpoint.size or seen.by < last.by or seen.first < last.first):
@@ -119,13 +121,13 @@ class History:
         [MARK-4] An entry MUST be taken to have existed by the time of the first mark that covers it, and to have been
         not yet witnessed at the smallest timestamp of the last mark that does not.
         """
-        self._stopped = self._stopped or seen.by > self.as_of
-        if self._stopped:
+        self.stopped = self.stopped or seen.by > self.as_of
+        if self.stopped:
             return
         self._settle(seen.by)
         not_yet = self.marked.first if self.marked else None
-        covered = [item for item in self._waiting if item[0] < seen.checkpoint.size]
-        self._waiting = self._waiting[len(covered) :]
+        covered = [item for item in self.waiting if item[0] < seen.checkpoint.size]
+        self.waiting = self.waiting[len(covered) :]
         for index, entry in covered:
             self._apply(index, entry, not_yet, seen.by)
         self.marked = seen
@@ -142,8 +144,8 @@ class History:
             return
         claim = entry.claim
         if isinstance(claim, Mark):
-            if index in self._bad_marks:
-                self._problem(Trouble.BAD_MARK, index, self._bad_marks.pop(index))
+            if index in self.bad_marks:
+                self._problem(Trouble.BAD_MARK, index, self.bad_marks.pop(index))
             return
         filed = Filed(index, entry.id, claim, not_yet, by)
         if self._numbered(filed) and self._placed(filed):
@@ -365,19 +367,14 @@ def booked(agreement: Agreement, facilities: Iterable[list[Filed[Usage]]]) -> di
 
 
 @enforces("READ-7")
-def replay(ledger: Ledger, *, as_of: int | None = None, on_settled: OnSettled) -> History:
-    """Fold a whole ledger. on_settled is called with every case that nothing can change any more.
+def replay(history: History, entries: Iterable[tuple[int, Decoded]]) -> History:
+    """Fold entries into a history that holds everything before them; `finish` is left to the caller.
 
-    [READ-7] A verifier MUST give no verdict from a ledger that does not hold, signed bytes for signed bytes, the
-    agreement it was told to trust.
+    [READ-7] A verifier MUST give no verdict from a ledger that does not hold, byte for byte, the statement of the
+    agreement that it was told to trust.
     """
-    history = History(ledger.agreement, ledger.head, ledger.tiles.root, as_of=as_of, on_settled=on_settled)
-    found = False
-    for index, raw in ledger.entries():
-        entry = decode(raw, ledger.agreement.keys)
-        found = found or entry.id == ledger.agreement.digest
+    for index, entry in entries:
         history.add(index, entry)
-    if not found:
+    if not history.founded:
         raise Unavailable("the trusted agreement is not in this ledger, so nothing in it can be judged by it")
-    history.finish()
     return history

@@ -59,7 +59,7 @@ class ZipSource:
     def __init__(self, file: Path) -> None:
         """Open a bundle.
 
-        [READ-6] A reader MUST refuse a bundle in which a path occurs twice.
+        [READ-6] A reader MUST refuse a zip in which a path occurs twice.
         """
         self.name = str(file)
         try:

@@ -64,7 +64,8 @@ class Tiles:
     def tile(self, wanted: Tile) -> bytes:
         """The bytes of a tile of this tree.
 
-        [READ-3] A reader MUST refuse a full tile whose root is not the hash that an authenticated parent holds for it.
+        [READ-3] A reader MUST refuse a full tile whose root is not the hash that the tile above it, itself checked,
+        holds for it.
         """
         if wanted in self._edge:
             return self._edge[wanted]
@@ -88,7 +89,8 @@ class Tiles:
     def bundle(self, wanted: Bundle) -> tuple[bytes, ...]:
         """The entries of a bundle.
 
-        [READ-4] A reader MUST refuse a bundle in which an entry's leaf hash is not the one that the level 0 tile holds.
+        [READ-4] A reader MUST refuse a bundle of entries in which any leaf hash is not the one that the level 0 tile,
+        itself checked, holds for it.
         """
         entries = self.unchecked_bundle(wanted)
         check_leaves(entries, self.leaves(wanted), wanted)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -96,10 +96,8 @@ class Disk:
     def prune(self, folder: Path) -> None:
         """Remove a directory if it is empty."""
         self._watch("rmdir", folder)
-        try:
+        with suppress(OSError):
             folder.rmdir()
-        except OSError:
-            return
 
     def _write(self, path: Path, data: bytes, mode: int, folder: int) -> str:
         self._watch("create", path)

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from pausectl.wire.merkle import EMPTY, Hash
 
-_SCHEMA = """
+_VERSION = 1
+_SCHEMA = f"""
+PRAGMA user_version = {_VERSION};
 CREATE TABLE IF NOT EXISTS statement (id BLOB PRIMARY KEY, leaf INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS book (
     row INTEGER PRIMARY KEY CHECK (row = 1), size INTEGER NOT NULL, root BLOB NOT NULL, recent TEXT NOT NULL,
@@ -56,10 +58,11 @@ class Index:
         self._path = path
         try:
             self._db = _open(path)
-        except sqlite3.DatabaseError:
-            # Derived, so a file that is no database is simply made again.
+            self.book = _read(self._db)
+        except (sqlite3.DatabaseError, ValueError):
+            # Derived, so a file that is no index of ours is simply made again.
             self._db = _fresh(path)
-        self.book = self._read()
+            self.book = Book()
 
     def find(self, statement_id: str) -> int | None:
         """The first leaf with this statement to effect, or None."""
@@ -70,10 +73,11 @@ class Index:
         """Add (statement id, leaf) in order of leaves, of which the first of an id stays, and what is known now."""
         rows = [(bytes.fromhex(statement_id), leaf) for statement_id, leaf in leaves]
         recent = " ".join(map(str, book.recent))
-        last = (book.marks, book.last_claim, book.mark_size, book.mark_first, book.mark_by)
+        marks = (book.marks, book.last_claim, book.mark_size, book.mark_first, book.mark_by)
+        row = (1, book.size, book.root, recent, *marks)
         self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany("INSERT OR IGNORE INTO statement VALUES (?, ?)", rows)
-        self._db.execute("INSERT OR REPLACE INTO book VALUES (1,?,?,?,?,?,?,?,?)", (book.size, book.root, recent, *last))
+        self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self._db.execute("COMMIT")
         self.book = book
 
@@ -87,12 +91,16 @@ class Index:
         """Let the file go."""
         self._db.close()
 
-    def _read(self) -> Book:
-        row = self._db.execute("SELECT * FROM book").fetchone()
-        if row is None:
-            return Book()
-        _, size, root, recent, *last = row
-        return Book(size, root, tuple(map(int, recent.split())), *last)
+
+def _read(db: sqlite3.Connection) -> Book:
+    if db.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+        db.close()
+        raise ValueError("an index of another version")
+    row = db.execute("SELECT * FROM book").fetchone()
+    if row is None:
+        return Book()
+    _, size, root, recent, *last = row
+    return Book(size, root, tuple(map(int, recent.split())), *last)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -31,6 +31,8 @@ from pausectl.wire.tile import CHECKPOINT_PATH, Bundle
 #: Of how many checkpoints the partial tiles are kept, for readers who are still at work with them.
 KEPT = 8
 
+_AGAIN = "open the log again: that finishes the commit"
+
 
 class Sequencer:
     """The one writer of a tree. Not for several threads, and for one process only: the caller holds the log's lock.
@@ -74,15 +76,15 @@ class Sequencer:
 
     @property
     def recent(self) -> tuple[int, ...]:
-        """The sizes whose partial tiles are kept. To be given to the next start; without it some files stay for ever."""
+        """The sizes whose partial tiles are kept. To be given to the next start, or some files stay for ever."""
         return self._recent
 
     @enforces("LOG-5")
     def append(self, entries: Sequence[bytes]) -> int:
         """Add entries as one commit, whatever they are; the index of the first of them.
 
-        [LOG-5] A log MUST publish the tiles and bundles of a checkpoint before the checkpoint, and the checkpoint before
-        it answers a submitter.
+        [LOG-5] A log MUST publish the tiles and bundles of a checkpoint before the checkpoint, and the checkpoint
+        before it answers a submitter.
 
         Refused if they cannot be stored, with nothing changed. Broken if the log stopped half way: open it again.
         """
@@ -156,7 +158,7 @@ class Sequencer:
         self._stopped = True
         try:
             self._store.head.swap(self._head, signed.raw)
-            # The register has the new checkpoint, everything else is only staged. After a crash from here on, `_replay`.
+            # The register has the new checkpoint, everything else is only staged: a crash from here on is `_replay`ed.
             for path, data in files.items():
                 self._store.objects.put(path, data)
             self._store.publish(signed.raw)
@@ -165,7 +167,7 @@ class Sequencer:
             self._tiles = self._authenticated()
             self._drop(stage.name(new))
         except OSError as error:
-            raise Broken(f"the log stopped half way: {error.strerror}; open it again", where=str(error.filename)) from error
+            raise Broken(f"the log stopped half way through a commit: {error}", hint=_AGAIN) from error
         self._stopped = False
 
     @enforces("LOG-8")
@@ -218,7 +220,7 @@ class Sequencer:
                 width = min(tile.WIDTH, self.size - last // tile.WIDTH * tile.WIDTH)
                 tiles.bundle(Bundle(last // tile.WIDTH, width))
         except PausectlError as error:
-            hint = "an old copy of the files, or a damaged one: fsck says which; never go on from an older head register"
+            hint = "an old copy of the files, or a damaged one: fsck says which; never put an older head register back"
             raise Refused(f"the files are not those of the head register: {error}", hint=hint) from error
         return tiles
 
@@ -226,8 +228,8 @@ class Sequencer:
     def _republished(self) -> bytes:
         """Compare the public checkpoint with the register, and bring it up to date.
 
-        [LOG-11] A log MUST refuse to start when its published checkpoint is larger than the one in its head register, or
-        of a tree that the register's does not extend.
+        [LOG-11] A log MUST refuse to start when its published checkpoint is larger than the one in its head register,
+        or of a tree that the register's does not extend.
         """
         shown, seen = self._shown()
         if seen is not None:
@@ -258,7 +260,7 @@ class Sequencer:
 
     def _need_running(self) -> None:
         if self._stopped:
-            raise Broken("the log stopped half way through a commit", hint="open it again: that finishes the commit")
+            raise Broken("the log stopped half way through a commit", hint=_AGAIN)
 
 
 def _last(sizes: Sequence[int]) -> tuple[int, ...]:

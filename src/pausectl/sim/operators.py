@@ -144,9 +144,9 @@ class BadMarker(_Once):
 
     def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """Below the quorum."""
-        signed = note.parse(minimal(world.ledger.cosigned(world.start(0)), world.agreement))
+        signed = note.parse(minimal(world.memory.cosigned(world.start(0)), world.agreement))
         short = note.Note(signed.text, signed.signatures[:2]).raw
-        value = canonical.load(dsse.parse(world.ledger.mark(world.ledger.head)).payload)
+        value = canonical.load(dsse.parse(world.memory.mark(world.memory.head)).payload)
         value["predicate"]["checkpoint"] = short.decode()
         value["subject"][0]["digest"]["sha256"] = digest(short.decode())
         return dsse.sign(canonical.dump(value), world.keys[world.roll.log]).raw
@@ -164,6 +164,6 @@ class Impostor(_Once):
 
 def find(world: World) -> list[tuple[str, bytes]]:
     """The checkpoint that the log showed to somebody else: another tree of half the size."""
-    size = len(world.ledger.entries) // 2
-    other = world.ledger.cosigned(world.now, size=size, root=merkle.leaf_hash(b"another history"))
+    size = len(world.memory.entries) // 2
+    other = world.memory.cosigned(world.now, size=size, root=merkle.leaf_hash(b"another history"))
     return [("the lab's copy", other)]

@@ -30,14 +30,14 @@ from pausectl.sim import examples
 from pausectl.wire import dsse
 
 BLOCK = re.compile(r"(<!-- generated: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-PREDICATES: dict[str, type[Predicate]] = {cls.name: cls for cls in catalogue.TYPES}
+PREDICATES = {cls.name: cls for cls in catalogue.TYPES}
 
 #: Kinds of value by the name under which specs/header.md explains them.
 KINDS: tuple[tuple[Any, str], ...] = (
     (types.Id, "id"), (types.StreamName, "stream"), (types.Digest, "digest"), (types.Text, "text"),
     (types.Name, "name"), (types.Instant, "instant"), (types.Decimal, "decimal"), (types.Count, "integer ≥ 0"),
-    (types.Positive, "integer ≥ 1"), (types.BigCount, "big"), (types.Signed, "integer"), (types.Ratio, "ratio"), (types.Span, "span"),
-    (base.Header, "header"), (NoteText, "note"),
+    (types.Positive, "integer ≥ 1"), (types.Signed, "integer"), (types.BigCount, "big"), (types.Ratio, "ratio"),
+    (types.Span, "span"), (base.Header, "header"), (NoteText, "note"),
 )  # fmt: skip
 
 #: Endings of names, longest first, and the unit that each stands for.
@@ -69,9 +69,9 @@ def schema(model: type[BaseModel], uri: str) -> str:
 def kind(annotation: Any) -> str:  # noqa: ANN401
     """The second column of a table of members: what kind of value a member holds."""
     named = next((name for known, name in KINDS if known == annotation), None)
+    origin, arguments = get_origin(annotation), get_args(annotation)
     if named is not None:
         return named
-    origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         return " or ".join([kind(argument) for argument in arguments if argument is not NoneType] + ["null"])
     if origin is Literal:
@@ -182,8 +182,7 @@ def diagram(_stem: str) -> str:
     arrows = [
         f"    {state} --> {target}: {event}" for state, row in lifecycle.TABLE.items() for event, target in row.items()
     ]
-    start = lifecycle.Track().state
-    return "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {start}", *arrows, "```"]) + "\n"
+    return "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {lifecycle.Track().state}", *arrows, "```"]) + "\n"
 
 
 #: Generated parts by name. A name that is not here is somebody else's to fill.
@@ -223,9 +222,7 @@ def problems(specs: Path) -> list[str]:
     wrong = []
     for name, heading, model, defaults in TABLES:
         rows = table((specs / name).read_text(encoding="utf-8"), heading)
-        expected = [
-            [f"`{path}`", here, unit, *([default(path)] if defaults else [])] for path, here, unit in members(model)
-        ]
+        expected = [[f"`{row[0]}`", *row[1:], *([default(row[0])] if defaults else [])] for row in members(model)]
         found = [row[:-1] for row in rows]
         here = [f"missing | {' | '.join(row)} |" for row in expected if row not in found]
         here += [f"not in the model | {' | '.join(row)} |" for row in found if row not in expected]
@@ -240,8 +237,9 @@ def main(arguments: list[str]) -> int:
     """Write what is generated, print what is wrong."""
     specs = Path(arguments[0] if arguments else "specs")
     for path, text in render(specs).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
     wrong = problems(specs)
     sys.stdout.write("".join(f"{line}\n" for line in wrong))
     return 1 if wrong else 0

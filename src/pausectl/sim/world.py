@@ -13,13 +13,14 @@ differently (`evasions`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
 from pausectl.agreement.document import OVERSEERS, Agreement
 from pausectl.agreement.types import Span, instant
+from pausectl.errors import Broken
 from pausectl.predicates import base
 from pausectl.predicates.accession import Accession
 from pausectl.predicates.base import Header, Predicate
@@ -58,6 +59,19 @@ class Operator(Protocol):
 
     def tick(self, world: World) -> None:
         """Called before each publication."""
+
+
+class WorldLedger(Protocol):
+    """Where the world's statements go."""
+
+    def append(self, raw: bytes) -> int:
+        """Take an entry; its index."""
+
+    def publish(self, now: int) -> None:
+        """Sign and have cosigned what was taken."""
+
+
+OpenLedger = Callable[[Agreement, Mapping[str, PrivateKey], int], WorldLedger]
 
 
 class HonestOperator:
@@ -163,17 +177,19 @@ class World:
     roll: Roll = field(default_factory=Roll)
     changes: Mapping[str, Any] = field(default_factory=dict)
     keys: dict[str, PrivateKey] = field(default_factory=dict)
+    open_ledger: OpenLedger | None = None
     lab_streams: tuple[str, ...] = ("accession", "corrections", "declarations", "models", "runs")
 
     def __post_init__(self) -> None:
         """Draw up and sign the agreement, and log it."""
         self.keys = {name: terms.demo_key(name) for name in terms.names(self.roll)} | dict(self.keys)
         self.agreement: Agreement = terms.agree(self.roll, self.keys, **self.changes)
-        self.ledger = MemoryLedger(self.agreement, self.keys)
         self.people: dict[str, Lab] = {lab: self.labs.get(lab, Lab(lab)) for lab in self.roll.labs}
         self.counts: dict[tuple[str, str], int] = {}
         self.said: list[tuple[int, bytes, Predicate | None]] = []
         self.now = self.start(0) - 14 * DAY
+        opener: OpenLedger = self.open_ledger or (lambda agreement, keys, _now: MemoryLedger(agreement, keys))
+        self.ledger: WorldLedger = opener(self.agreement, self.keys, self.now)
         self.hidden_sites: dict[str, tuple[str, int]] = {}
         self.ledger.append(self.agreement.raw)
 
@@ -361,9 +377,16 @@ class World:
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def memory(self) -> MemoryLedger:
+        """The ledger, where it is one in memory; Broken if the world writes somewhere else."""
+        if not isinstance(self.ledger, MemoryLedger):
+            raise Broken("this world's ledger is not in memory")
+        return self.ledger
+
     def source(self) -> MemorySource:
         """What the log serves."""
-        return MemorySource(self.ledger.files())
+        return MemorySource(self.memory.files())
 
     def verify(self, *, as_of: int | None = None, seen: Iterable[tuple[str, bytes]] = ()) -> Report:
         """Judge it."""

@@ -8,15 +8,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pausectl.agreement.document import Agreement
 from pausectl.errors import PausectlError
+from pausectl.history.parallel import Progress, decoded
 from pausectl.history.reader import Ledger, open_ledger, open_seen
 from pausectl.history.replay import History, replay
 from pausectl.history.tiles import Fetch
-from pausectl.verify import notshown
+from pausectl.verify import notshown, resume
 from pausectl.verify.judge import Judgement, Verdict, decide, judge
+from pausectl.verify.resume import Resumption
 from pausectl.verify.rules.base import Outcome
 
 
@@ -30,6 +32,7 @@ class Report:
     judgement: Judgement
     verdicts: dict[str, Verdict | None]
     not_shown: list[str]
+    labs: tuple[str, ...] = field(default=())
 
     @property
     def exit_code(self) -> int:
@@ -41,14 +44,22 @@ class Report:
         return 0 if self.verdicts and set(self.verdicts.values()) == {Verdict.CONSISTENT} else 3
 
 
-def verify(
-    fetch: Fetch, agreement: Agreement, *, as_of: int | None = None, seen: Sequence[tuple[str, bytes]] = (), lab: str | None = None
+def verify(  # noqa: PLR0913
+    fetch: Fetch,
+    agreement: Agreement,
+    *,
+    as_of: int | None = None,
+    seen: Sequence[tuple[str, bytes]] = (),
+    lab: str | None = None,
+    jobs: int | None = None,
+    resumption: Resumption | None = None,
+    progress: Progress = lambda _done, _all: None,
 ) -> Report:
     """Judge a ledger under a trusted agreement.
 
     as_of: POSIX seconds, by default the time of the head. seen: (name, bytes) of checkpoints got elsewhere, which must
-    be consistent. lab: report on this one only. Raises Malformed, Forged or SplitView for evidence that is not sound,
-    Unavailable for evidence that is not there.
+    be consistent. lab: report on this one only. jobs: processes. resumption: where to go on from, and what to save.
+    Raises Malformed, Forged or SplitView for evidence that is not sound, Unavailable for evidence that is not there.
     """
     ledger = open_ledger(fetch, agreement)
     for name, raw in seen:
@@ -57,16 +68,21 @@ def verify(
         except PausectlError as error:
             raise error.at(name) from error
     judgement = Judgement()
-    history = replay(ledger, as_of=as_of, on_settled=judgement.settled)
-    judge(history, judgement)
-    return report(ledger, history, judgement, lab=lab)
+    history = History(agreement, ledger.head, ledger.tiles.root, as_of=as_of, on_settled=judgement.settled)
+    if resumption is not None:
+        resume.load(resumption, ledger, history, judgement)
+    replay(history, decoded(ledger, history.size, jobs, progress))
+    if resumption is not None:
+        resume.save(resumption, ledger, history, judgement)
+    history.finish()
+    return report(ledger, history, judge(history, judgement), lab=lab)
 
 
 def report(ledger: Ledger, history: History, judgement: Judgement, *, lab: str | None = None) -> Report:
     """Decide, and say what is not shown."""
-    labs = [lab] if lab else list(ledger.agreement.labs)
+    labs = (lab,) if lab else ledger.agreement.labs
     if lab:
         judgement.findings = [finding for finding in judgement.findings if finding.lab in (lab, None)]
         judgement.windows = [window for window in judgement.windows if window.lab == lab]
-    not_shown = notshown.lines(history, judgement, local_witnesses=False)
-    return Report(ledger.agreement, ledger, history.as_of, judgement, decide(judgement, labs), not_shown)
+    not_shown = notshown.lines(history, judgement)
+    return Report(ledger.agreement, ledger, history.as_of, judgement, decide(judgement, labs), not_shown, labs)

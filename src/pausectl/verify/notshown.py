@@ -12,9 +12,9 @@ from pausectl.verify.judge import Judgement, Verdict, WindowVerdict
 from pausectl.verify.rules.base import Outcome
 
 
-def lines(history: History, judgement: Judgement, *, local_witnesses: bool) -> list[str]:
+def lines(history: History, judgement: Judgement) -> list[str]:
     """Sentences for people, in falling order of weight."""
-    return [*_truth(history, judgement), *_time(history), *_witnesses(history, local=local_witnesses)]
+    return [*_truth(history, judgement), *_time(history), *_witnesses(history)]
 
 
 def _truth(history: History, judgement: Judgement) -> Iterator[str]:
@@ -67,12 +67,14 @@ def _time(history: History) -> Iterator[str]:
     yield f"Order within {interval} s: entries between two marks are ordered by the log's operator alone."
 
 
-def _witnesses(history: History, *, local: bool) -> Iterator[str]:
+def _witnesses(history: History) -> Iterator[str]:
     policy = history.agreement.document.witnesses
     organisations = {history.agreement.principals[m.principal].organisation for m in policy.members}
     yield (
         f"Split view: {policy.quorum} of {len(policy.members)} witnesses ({len(organisations)} organisations) vouch for one "
         f"history; if more than {policy.faulty} lie together, only comparing checkpoints with others (--seen) shows it."
     )
-    if local:
-        yield "Independence: witnesses of this log signed beside it, on its own machine; they are not independent of it."
+    yield (
+        "Independence: that these witnesses run apart from the log is the agreement's word; keys used beside it, as by "
+        "'pausectl log add --witness', sign just the same."
+    )

@@ -57,8 +57,8 @@ def _capped(case: Case, amount: Amount, limit: int | None, what: str) -> Said:
 
 @rule("CAP-3")
 def lineages_are_within_their_limit(case: Case) -> Iterator[Said]:
-    """[CAP-3] The operations of a lineage to which a lab books time in a window MUST NOT exceed run_pflop of the state in
-    force, counted from the lineage's beginning over all its runs.
+    """[CAP-3] The operations of a lineage to which a lab books time in a window MUST NOT exceed run_pflop of the state
+    in force, counted from the lineage's beginning over all its runs.
 
     Why: a run that is cut into pieces is still one run. Runs that share a parent model, or both code and data, count
     together.
@@ -113,8 +113,8 @@ def lineages(runs: dict[str, RunRecord]) -> list[frozenset[str]]:
 
 @rule("COR-1")
 def corrections_are_explained(case: Case) -> Iterator[Said]:
-    """[COR-1] A later filing for the same facility and window MUST come with a correction that names both statements and
-    a reason.
+    """[COR-1] A second or later usage or inventory of one facility and window MUST come with a correction that names
+    it, the one before it, and a reason.
 
     Why: honest errors must be cheap, and visible.
 
@@ -135,17 +135,18 @@ def corrections_are_explained(case: Case) -> Iterator[Said]:
 
 
 def _pairs(case: Case) -> Iterator[tuple[Filed[Any], Filed[Any]]]:
-    for versions in (*case.book.usage.values(), *case.book.inventory.values()):
+    books: list[list[Filed[Any]]] = [*case.book.usage.values(), *case.book.inventory.values()]
+    for versions in books:
         yield from pairwise(versions)
 
 
 @rule("COR-2")
 def corrections_do_not_excuse(case: Case) -> Iterator[Said]:
-    """[COR-2] A correction that lowers a lab's own compute MUST NOT make a verdict better without independent books or a
-    ruling.
+    """[COR-2] A usage statement that lowers the compute which its lab filed before for the same facility and window
+    MUST cap the verdict at INCONCLUSIVE.
 
-    Why: otherwise every violation could be corrected away. Caps go on counting the larger filing, and this window stays
-    open to question.
+    Why: otherwise every violation could be corrected away. Limits go on counting the larger filing, and this window
+    stays open to question.
 
     Cannot see: which of the two filings is true.
     """

@@ -8,6 +8,7 @@ VIOLATED: without an agreed intake path a lab's omission and a log's censorship 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pausectl.agreement.document import OVERSEERS, Agreement, Due
 from pausectl.agreement.types import instant
@@ -33,8 +34,8 @@ def _due(case: Case, *roles: str) -> Iterator[Due]:
 
 @rule("COV-1")
 def every_due_statement_is_filed(case: Case) -> Iterator[Said]:
-    """[COV-1] A lab MUST file, for every window in which it is bound and every facility the agreement lists for it, each
-    statement that the due list names, also where there is nothing to report.
+    """[COV-1] A lab MUST file, for every window in which it is bound and every facility the agreement lists for it,
+    each statement that the due list asks of labs, even where there is nothing to report.
 
     Why: silence must never look better than a bad number.
 
@@ -51,8 +52,8 @@ def every_due_statement_is_filed(case: Case) -> Iterator[Said]:
 
 @rule("COV-2")
 def the_lab_hides_no_number(case: Case) -> Iterator[Said]:
-    """[COV-2] The streams of a lab MUST hold every statement up to the heads in its usage statements, and have no number
-    missing below one that is there.
+    """[COV-2] The streams of a lab MUST hold every statement up to the heads in its usage statements, and have no
+    number missing below one that is there.
 
     Why: a statement that was taken out of the ledger leaves its number behind.
 
@@ -63,13 +64,12 @@ def the_lab_hides_no_number(case: Case) -> Iterator[Said]:
 
 @rule("COV-3")
 def everybody_else_closes(case: Case) -> Iterator[Said]:
-    """[COV-3] Every party that can act against a lab MUST file what the due list names for its role in every window,
-    heads of its streams included.
+    """[COV-3] Every overseer, evaluator and meter MUST file, for every window, what the due list asks of its role.
 
     Why: an order, a result or a reading that was kept out of the ledger is somebody else's statement; only its author
     can say that it exists.
 
-    Cannot see: a party that hides its own statement and says that it made none.
+    Cannot see: a party that hides its own statement and says that it made none; nor how late a close came.
     """
     for due in _due(case, "overseer", "evaluator", "meter"):
         for who, what, filed in _others(case, due):
@@ -114,8 +114,8 @@ def usage_carries_every_head(case: Case) -> Iterator[Said]:
 
 @rule("COV-5")
 def closes_carry_every_head(case: Case) -> Iterator[Said]:
-    """[COV-5] A close MUST carry the head of each stream in which its party, or a body it sits in, can act against a lab,
-    zero included.
+    """[COV-5] A close MUST carry the head of each stream in which its party, or a body it sits in, can act against a
+    lab, zero included.
 
     Why: as COV-4, for orders, results and readings.
 
@@ -144,8 +144,8 @@ def required_heads(agreement: Agreement, party: str) -> list[tuple[str, str]]:
 
 @rule("COV-6")
 def nobody_else_hides_a_number(case: Case) -> Iterator[Said]:
-    """[COV-6] The streams of every party but the labs MUST hold every statement up to the heads in its closes, and have
-    no number missing below one that is there.
+    """[COV-6] The streams of every party that is no lab, bodies included, MUST hold every statement up to the heads in
+    the closes of that party or of the body's members, and have no number missing below one that is there.
 
     Why: as COV-2. Whom the missing statement is about cannot be known, so it caps every lab.
 
@@ -178,7 +178,7 @@ def due_statements_are_in_time(case: Case) -> Iterator[Said]:
                 yield in_time(f"{due.stream} of {facility}", filed[0], deadline)
 
 
-def in_time(what: str, filed: Filed[C], deadline: int) -> Said:
+def in_time(what: str, filed: Filed[Any], deadline: int) -> Said:
     """Judge one deadline by the interval of an entry, and by nothing else."""
     if filed.by <= deadline:
         return holds(f"{what}: witnessed by {instant(filed.by)}, due {instant(deadline)}", filed.index)

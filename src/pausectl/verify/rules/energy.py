@@ -50,10 +50,11 @@ def _readings(case: Case) -> Iterator[Reading | Said]:
 
 @rule("ENG-1")
 def work_is_physically_possible(case: Case) -> Iterator[Said]:
-    """[ENG-1] The operations that a lab files for a facility MUST NOT exceed metered energy times the best operations per
-    joule of the chips named there, in any format, times chip_headroom.
+    """[ENG-1] The operations that a lab files for a facility MUST NOT exceed the energy metered and generated there
+    times the best operations per joule of the chips named, in any format, times chip_headroom.
 
-    Why: no statistics are needed to refuse what no chip can do; work that is filed and was not done hides work that was.
+    Why: no statistics are needed to refuse what no chip can do; work that is filed and was not done hides work that
+    was.
 
     Cannot see: anything within the bound, which is several times what a site really does.
     """

@@ -27,8 +27,9 @@ def _latest(case: Case) -> Iterator[tuple[str, Filed[Inventory] | None, Filed[Us
 
 @rule("INV-1")
 def items_balance(case: Case) -> Iterator[Said]:
-    """[INV-1] In every inventory, for each sku and place, the beginning count plus what moved in less what moved out MUST
-    be the ending count, exactly, and every move to or from outside must name its counterparty and lie in the window.
+    """[INV-1] In the latest inventory of each facility, for each sku and place, the beginning count plus what moved in
+    less what moved out MUST be the ending count, exactly, with every move inside the window and every move to or from
+    outside naming its counterparty.
 
     Why: chips are countable; their balance has no error term.
 
@@ -48,16 +49,16 @@ def items_balance(case: Case) -> Iterator[Said]:
 def _complaints(case: Case, stock: Stock) -> Iterator[str]:
     counts: dict[str, int] = {place: _count(stock.beginning, place) for place in _PLACES}
     for move in stock.moves:
-        for place, sign in ((move.origin, -1), (move.destination, 1)):
-            if place in counts:
-                counts[place] += sign * move.count
+        for end, sign in ((move.origin, -1), (move.destination, 1)):
+            if end in counts:
+                counts[end] += sign * move.count
         if "outside" in (move.origin, move.destination) and move.counterparty is None:
             yield f"{stock.sku}: a move of {move.count} has no counterparty"
         if not case.start <= seconds(move.at) < case.end:
             yield f"{stock.sku}: a move of {move.count} at {move.at} is outside the window"
-    for place in _PLACES:
-        if counts[place] != _count(stock.ending, place):
-            yield f"{stock.sku}: {counts[place]} {place} by the moves, {_count(stock.ending, place)} counted"
+    for place, expected in counts.items():
+        if expected != _count(stock.ending, place):
+            yield f"{stock.sku}: {expected} {place} by the moves, {_count(stock.ending, place)} counted"
 
 
 def _count(holding: Holding, place: str) -> int:
@@ -66,7 +67,7 @@ def _count(holding: Holding, place: str) -> int:
 
 @rule("INV-2")
 def inventories_join(case: Case) -> Iterator[Said]:
-    """[INV-2] The beginning of an inventory MUST be the ending of the one before it.
+    """[INV-2] The counts at the beginning of a facility's inventory MUST be those at the end of the one before it.
 
     Why: chips do not vanish between two windows.
 
@@ -88,8 +89,8 @@ def inventories_join(case: Case) -> Iterator[Said]:
 
 @rule("INV-3")
 def meters_see_no_other_facility(case: Case) -> Iterator[Said]:
-    """[INV-3] Every facility for which an independent meter attests energy to a lab MUST be one that the agreement lists
-    for that lab.
+    """[INV-3] Every facility for which an independent meter attests energy to a lab MUST be one that the agreement
+    lists for that lab.
 
     Why: a row that stands only in the counterparty's books is the strongest evidence of undeclared compute there is.
 
@@ -105,8 +106,8 @@ def meters_see_no_other_facility(case: Case) -> Iterator[Said]:
 
 @rule("HRS-1")
 def hours_balance(case: Case) -> Iterator[Said]:
-    """[HRS-1] For each facility and sku, available time plus borrowed time less the time filed in all categories MUST be
-    zero within the larger of hours_tolerance of the available time and one accelerator-hour.
+    """[HRS-1] For each facility and sku, available time plus borrowed time less the time filed in all categories MUST
+    be zero within the larger of hours_tolerance of the available time and one accelerator-hour.
 
     Why: every accelerator does something at every moment, and doing nothing is one of the categories.
 

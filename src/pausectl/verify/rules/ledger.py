@@ -63,14 +63,16 @@ def entries_stand_once(history: History) -> Iterator[Said]:
 
     Why: a repetition has no effect, but it shows that the door does not de-duplicate. The party is not to blame.
 
-    Cannot see: nothing relevant; ids are compared over the whole ledger.
+    Cannot see: repeated marks, statements of unknown type and copies of the agreement, which have no number to compare
+    and no second effect.
     """
     return _none_with(history, Trouble.DUPLICATE, "repeated")
 
 
 @ledger_rule("LED-5")
 def marks_are_sound(history: History) -> Iterator[Said]:
-    """[LED-5] The log MUST NOT hold a mark without the log's signature, the witness quorum, or a size it can have.
+    """[LED-5] The log MUST NOT hold a mark that lacks the log's signature or the witness quorum, or whose size is above
+    its own index.
 
     Why: marks are the ledger's clock. A bad one is ignored, so it cannot bend time, but somebody tried.
 
@@ -81,8 +83,8 @@ def marks_are_sound(history: History) -> Iterator[Said]:
 
 @ledger_rule("LED-6")
 def types_are_known(history: History) -> Iterator[Said]:
-    """[LED-6] A statement of an authorised party in a type that the verifier does not know MUST cap the verdict at
-    INCONCLUSIVE, for that lab, or for every lab if the party is none.
+    """[LED-6] A statement of unknown type that a principal signed MUST cap the verdict at INCONCLUSIVE, of that lab if
+    the principal is one, and otherwise of every lab.
 
     Why: a newer type may be an order, a confession or a result; ignoring it must never help anybody.
 
@@ -99,7 +101,7 @@ def types_are_known(history: History) -> Iterator[Said]:
 
 @ledger_rule("LED-7")
 def head_is_fresh(history: History) -> Iterator[Said]:
-    """[LED-7] The head MUST NOT be older than staleness_seconds at the time of judging.
+    """[LED-7] The head MUST NOT be more than staleness_seconds older than the time of judging.
 
     Why: what was filed after the head cannot be seen, so an old copy can hide a new violation.
 
@@ -116,7 +118,7 @@ def head_is_fresh(history: History) -> Iterator[Said]:
 
 @ledger_rule("EQV-1")
 def nobody_says_two_things(history: History) -> Iterator[Said]:
-    """[EQV-1] A party MUST NOT sign two different statements with one stream and sequence number.
+    """[EQV-1] A party MUST NOT sign two different statements with the same stream and sequence number.
 
     Why: whoever says two things under one number tells different people different things. Two signatures prove it to
     anyone, so it is VIOLATED at once; the first in the ledger keeps its effect.

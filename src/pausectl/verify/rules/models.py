@@ -37,11 +37,11 @@ def new_weights_come_from_registered_runs(case: Case) -> Iterator[Said]:
 
 @rule("CPB-1")
 def results_are_below_their_ceiling(case: Case) -> Iterator[Said]:
-    """[CPB-1] The lower confidence bound of a capability result MUST NOT exceed the ceiling that the state in force sets
-    for its evaluation.
+    """[CPB-1] The lower confidence bound of a capability result MUST NOT exceed the ceiling that the state in force
+    sets for its evaluation.
 
-    Why: a pause may limit what models can do as well as what they cost. Between the bounds the result is UNPROVEN, and
-    so is a score beyond the range in which the evaluation measures.
+    Why: a pause may limit what models can do as well as what they cost. A ceiling between the two bounds leaves it
+    UNPROVEN, and so does a score beyond the range in which the evaluation measures.
 
     Cannot see: capability that was not elicited, or hidden from the evaluator.
     """
@@ -70,7 +70,8 @@ def served_models_are_evaluated(case: Case) -> Iterator[Said]:
 
     Why: no result is not a low result.
 
-    Cannot see: whether the weights served are the weights registered.
+    Cannot see: whether the weights served are the weights registered; nor whether the result is of the evaluation that
+    has the ceiling.
     """
     served = [f for f in case.record.models.values() if f.claim.served_since_at and seconds(f.claim.served_since_at) < case.end]
     if not case.limits or not case.limits.capability or not served:

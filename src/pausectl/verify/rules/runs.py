@@ -23,7 +23,8 @@ def runs_are_registered_before_they_start(case: Case) -> Iterator[Said]:
     Why: a run that is announced afterwards is a run that nobody could object to. The date in the statement proves
     nothing; the ledger's marks do.
 
-    Cannot see: a run that is never registered; RUN-2 and RUN-3 look for its hours.
+    Cannot see: a run that is never registered; RUN-2 and RUN-3 look for its hours. Nor a run that begins before the
+    start_at which its lab wrote down.
     """
     lead = case.agreement.document.deadlines.registration_lead_seconds
     found = False
@@ -42,7 +43,8 @@ def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
 
     Why: a run is judged by its lineage, and an unregistered one has none.
 
-    Cannot see: training that is booked to no run, which is for RUN-3.
+    Cannot see: training that is booked to no run, which is for RUN-3; nor whether time was booked before its run was
+    registered or began.
     """
     threshold = case.agreement.document.statistics.registration_pflop
     now = booked(case.agreement, case.book.usage.values())
@@ -64,11 +66,12 @@ def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
 
 @rule("RUN-3")
 def training_is_booked(case: Case) -> Iterator[Said]:
-    """[RUN-3] Training operations that a lab books to no run MUST stay below registration_pflop in a window.
+    """[RUN-3] The training operations that a lab files for a facility and books to no run MUST stay below
+    registration_pflop in a window.
 
     Why: otherwise the whole of a large run could be filed as training of nothing in particular.
 
-    Cannot see: how many small runs share the rest.
+    Cannot see: how many small runs share the rest, nor whether what is booked was training at all.
     """
     threshold = case.agreement.document.statistics.registration_pflop
     caps = case.agreement.document.mfu.caps.value
@@ -87,8 +90,8 @@ def training_is_booked(case: Case) -> Iterator[Said]:
 
 @rule("RUN-4")
 def closed_runs_are_plausible(case: Case) -> Iterator[Said]:
-    """[RUN-4] The utilisation implied by a closed run MUST NOT exceed the strict bound, and is unproven above the
-    plausible band, at the precision attested.
+    """[RUN-4] The utilisation that a closed run implies at its attested precision MUST NOT exceed mfu.strict, and is
+    unproven above mfu.plausible.
 
     Why: more operations than the hardware can do are not true. Precision belongs to the claim: an honest FP8 run is
     at 74 % of the BF16 peak.

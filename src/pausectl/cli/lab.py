@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For a lab: seal, attest, submit."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pausectl.agreement.document import Agreement
+from pausectl.agreement.types import Span, seconds
+from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, read, write
+from pausectl.cli.log import add_to, log_options
+from pausectl.errors import PausectlError, UsageFault
+from pausectl.history.reader import open_ledger
+from pausectl.history.source import open_source
+from pausectl.lab import attest as desk
+from pausectl.lab import table
+from pausectl.lab.vault import Vault, telemetry
+from pausectl.wire import canonical
+from pausectl.wire.seal import Context
+
+window_option = click.option("--window", "window", metavar="START/END", help="A window of the agreement.")
+
+
+@click.group()
+def lab() -> None:
+    """Seal telemetry, attest and submit, as a lab."""
+
+
+@lab.command()
+@click.argument("readings", type=click.Path(path_type=Path))
+@agreement_option
+@click.option("--facility", required=True, help="A facility of the agreement.")
+@window_option
+@click.option("--vault", required=True, type=click.Path(path_type=Path), help="A new directory for the rows and their secret.")
+@click.option("--max-gap", default=60, show_default=True, help="Seconds without a reading that count as a gap.")
+def seal(readings: Path, agreement_file: Path, facility: str, window: str | None, vault: Path, max_gap: int) -> int:  # noqa: PLR0913, PLR0917
+    """Seal the power READINGS (CSV or Parquet: device, time_ms, watts) of a facility, and print the commitment."""
+    agreement = load_agreement(agreement_file)
+    site = agreement.facilities.get(facility)
+    if site is None:
+        raise UsageFault(f"no facility of the agreement is called {facility}")
+    span = _window(agreement, window)
+    if span is None:
+        raise UsageFault("--window is needed: a seal is about one window")
+    start, end = seconds(span.start_at) * 1000, seconds(span.end_at) * 1000
+    rows = table.rows(table.read(readings), start, end, max_gap_ms=max_gap * 1000)
+    context = Context(agreement.id, site.lab, facility, f"telemetry/{facility}", start, end)
+    sealed = Vault.create(vault, context, rows, secrets.token_bytes(32)).sealed
+    click.echo(json.dumps(telemetry(sealed.commitment), indent=1))
+    return 0
+
+
+@lab.command("open")
+@click.argument("vault", type=click.Path(path_type=Path))
+@click.option("--row", required=True, type=int, help="Which row to open.")
+def open_row(vault: Path, row: int) -> int:
+    """Open one row of a seal: it proves that reading and shows nothing of its neighbours."""
+    click.echo(json.dumps(Vault.load(vault).open_row(row), indent=1))
+    return 0
+
+
+@lab.command()
+@click.argument("kind")
+@click.argument("body", type=click.Path(path_type=Path))
+@agreement_option
+@key_option
+@click.option("--ledger", required=True, help="The log as it stands (directory, bundle or URL): numbers are continued from it.")
+@window_option
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the envelope goes.")
+@click.option("--dry-run", is_flag=True, help="Show the statement, sign nothing.")
+def attest(  # noqa: PLR0913, PLR0917
+    kind: str, body: Path, agreement_file: Path, key_file: Path, ledger: str, window: str | None, output: Path, dry_run: bool  # noqa: FBT001
+) -> int:
+    """Sign a claim of KIND (usage, inventory, run …) from BODY, a JSON file with its members but for the header."""
+    agreement = load_agreement(agreement_file)
+    _, key = load_key(key_file)
+    party = agreement.keys.get(key.public.keyid, (None,))[0]
+    if party is None:
+        raise UsageFault("this key is no party's key in the agreement", where=str(key_file))
+    opened = open_ledger(open_source(ledger).fetch, agreement)
+    at = desk.Desk(agreement, party, (key,), desk.counts(opened, party))
+    try:
+        members = _members(read(body))
+        envelope = at.attest(desk.kind_of(kind), members, _window(agreement, window))
+    except PausectlError as error:
+        raise error if error.exit_code == 2 else error.at(str(body))  # noqa: PLR2004, TRY201, B904
+    if dry_run:
+        click.echo(envelope.payload.decode())
+        return 0
+    write(output, envelope.raw)
+    click.echo(f"{output}: statement {envelope.statement_id}", err=True)
+    return 0
+
+
+@lab.command()
+@click.argument("envelopes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@log_options
+def submit(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
+    """Hand ENVELOPES to the log on this machine, and print where they stand."""
+    return add_to(envelopes, **options)
+
+
+def _members(raw: bytes) -> dict[str, Any]:
+    value = canonical.tidy(raw)
+    if not isinstance(value, dict):
+        raise UsageFault("expected a JSON object")
+    return value
+
+
+def _window(agreement: Agreement, text: str | None) -> Span | None:
+    if text is None:
+        return None
+    start, slash, end = text.partition("/")
+    if not slash:
+        raise UsageFault(f"--window: expected START/END, found {text!r}")
+    return desk.window_of(agreement, moment(start), moment(end))

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For the operator of a log: init, add, fsck."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pausectl.agreement.document import Agreement
+from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, read
+from pausectl.errors import PausectlError, UsageFault
+from pausectl.log.fsck import fsck as survey
+from pausectl.log.log import Log
+from pausectl.report import terminal
+from pausectl.wire import dsse
+from pausectl.witness.witness import Witness
+
+
+def log_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of every command that adds to a log."""
+    options = (
+        click.option("--log", "home", required=True, type=click.Path(path_type=Path), help="The log's home directory."),
+        key_option,
+        click.option(
+            "--witness", "witness_files", multiple=True, type=click.Path(path_type=Path),
+            help="A witness's key: it cosigns in this process, which is not independent.",
+        ),
+        click.option("--now", "now", metavar="TIME", help="The time to sign with, for simulations."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return functools.wraps(command)(command)
+
+
+@click.group()
+def log() -> None:
+    """Run a log: init, add, fsck."""
+
+
+@log.command()
+@click.argument("home", type=click.Path(path_type=Path))
+@agreement_option
+@key_option
+@click.option("--witness", "witness_files", multiple=True, type=click.Path(path_type=Path), help="As for add.")
+@click.option("--now", metavar="TIME", help="The time to sign with, for simulations.")
+def init(home: Path, agreement_file: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None) -> int:
+    """Make a log in HOME with the agreement as its first entry: HOME/log is public, HOME/state is not."""
+    agreement, (_, key) = load_agreement(agreement_file), load_key(key_file)
+    instant = moment(now) if now else int(time.time())
+    with Log.create(home, agreement, key, instant) as made:
+        _publish(made, home, witness_files, instant)
+        click.echo(f"{home / 'log'}: {made.size} entry", err=True)
+    return 0
+
+
+@log.command()
+@click.argument("envelopes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@log_options
+def add(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
+    """Add ENVELOPES to a log and have the checkpoint cosigned; prints one JSON line for each."""
+    return add_to(envelopes, **options)
+
+
+def add_to(
+    envelopes: tuple[Path, ...], *, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None
+) -> int:
+    """Add, cosign, and say where each entry stands."""
+    entries = [read(path, 1 << 17).removesuffix(b"\n") for path in envelopes]
+    for path, entry in zip(envelopes, entries, strict=True):
+        try:
+            dsse.parse(entry)
+        except PausectlError as error:
+            raise error.at(str(path)) from error
+    instant = moment(now) if now else int(time.time())
+    with Log.open(home, load_key(key_file)[1]) as opened:
+        admissions = opened.add(entries)
+        _publish(opened, home, witness_files, instant)
+    for path, admission in zip(envelopes, admissions, strict=True):
+        answer = {"file": str(path), "index": admission.index, "id": admission.statement_id, "duplicate": admission.duplicate}
+        click.echo(json.dumps(answer))
+    return 0
+
+
+def _publish(opened: Log, home: Path, witness_files: tuple[Path, ...], instant: int) -> None:
+    if not witness_files:
+        click.echo("no witness was asked: readers will refuse this checkpoint until a quorum has cosigned it", err=True)
+        return
+    state = home / "state" / "witness"
+    state.mkdir(parents=True, exist_ok=True)
+    witnesses = [_witness(path, opened.agreement, state) for path in witness_files]
+    opened.cosign([partial(witness.cosign, now=instant) for witness in witnesses], instant)
+    for complaint in opened.complaints:
+        click.echo(f"witness: {complaint}", err=True)
+
+
+def _witness(path: Path, agreement: Agreement, state: Path) -> Witness:
+    name, key = load_key(path)
+    known = {verifier.name: verifier for verifier in agreement.witness_keys.values()}
+    if name not in known or known[name].public != key.public:
+        raise UsageFault(f"{name} is no witness of the agreement, or this is not its key", where=str(path))
+    return Witness(name, key, agreement.log_key, state / name)
+
+
+@log.command()
+@click.argument("home", type=click.Path(path_type=Path))
+@agreement_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def fsck(home: Path, agreement_file: Path, as_json: bool) -> int:  # noqa: FBT001
+    """Rehash everything in HOME (or in a public log directory) and list all damage; exit code 4 if there is any."""
+    if not home.is_dir():
+        raise UsageFault("no such directory", where=str(home))
+    damage = survey(home, load_agreement(agreement_file), terminal.progress("checking"))
+    if as_json:
+        found = [{"path": str(d.path), "index": d.index, "message": d.message} for d in damage]
+        click.echo(json.dumps({"damage": found}, indent=1))
+    else:
+        for each in damage:
+            click.echo(f"{each.path}: {each.message}")
+        click.echo(f"{len(damage)} damaged" if damage else "sound", err=True)
+    return 4 if damage else 0

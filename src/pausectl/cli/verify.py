@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For whoever reads: verify, bundle, explain."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pausectl.cli.files import agreement_option, load_agreement, moment, read, write
+from pausectl.errors import PausectlError, UsageFault
+from pausectl.history import bundle as pocket
+from pausectl.history.reader import open_ledger
+from pausectl.history.source import open_source
+from pausectl.report import explanation, terminal
+from pausectl.report.json import render
+from pausectl.verify import audit
+
+
+@click.command()
+@click.argument("source")
+@agreement_option
+@click.option("--lab", help="Report on this lab only.")
+@click.option("--at", "at", metavar="TIME", help="Judge as of this instant instead of that of the newest checkpoint.")
+@click.option(
+    "--seen", multiple=True, type=click.Path(path_type=Path),
+    help="A checkpoint got elsewhere; the ledger must be consistent with it.",
+)  # fmt: skip
+@click.option("--state", "state_file", type=click.Path(path_type=Path), help="Go on from here, and save the state here.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--offline", is_flag=True, help="Refuse to open a socket.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes for large ledgers; as many as there are cores.")
+def verify(as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001
+    """Judge the ledger at SOURCE: a log directory, a bundle, or a URL."""
+    try:
+        report = _verify(**options)
+    except PausectlError as error:
+        if as_json:
+            click.echo(json.dumps({"error": {"code": error.exit_code, "message": str(error), "hint": error.hint}}))
+        raise
+    click.echo(json.dumps(render(report), indent=1) if as_json else terminal.render(report))
+    return report.exit_code
+
+
+def _verify(  # noqa: PLR0913
+    *, source: str, agreement_file: Path, lab: str | None, at: str | None, seen: tuple[Path, ...], state_file: Path | None,
+    offline: bool, jobs: int | None,
+) -> audit.Report:  # fmt: skip
+    agreement = load_agreement(agreement_file)
+    if lab is not None and lab not in agreement.labs:
+        raise UsageFault(f"no lab of the agreement is called {lab}", hint=f"there are {', '.join(agreement.labs)}")
+    place = open_source(source, offline=offline)
+    state = audit.Resumption(read(state_file, 1 << 30) if state_file.exists() else None) if state_file else None
+    try:
+        report = audit.verify(
+            place.fetch, agreement, as_of=moment(at) if at else None, seen=[(str(path), read(path)) for path in seen],
+            lab=lab, jobs=jobs, resumption=state, progress=terminal.progress("verifying"),
+        )  # fmt: skip
+    except PausectlError as error:
+        raise error if error.where.startswith(place.name) or error.exit_code == 2 else error.at(place.name)  # noqa: PLR2004, B904, TRY201
+    if state_file and state and state.saved:
+        write(state_file, state.saved, replace=True)
+    return report
+
+
+@click.command()
+@click.argument("source")
+@agreement_option
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the bundle goes.")
+@click.option("--offline", is_flag=True, help="Refuse to open a socket.")
+def bundle(source: str, agreement_file: Path, output: Path, offline: bool) -> int:  # noqa: FBT001
+    """Copy the ledger at SOURCE into one zip, every byte checked on the way."""
+    ledger = open_ledger(open_source(source, offline=offline).fetch, load_agreement(agreement_file))
+    files = pocket.write(ledger, output, terminal.progress("copying"))
+    click.echo(f"{output}: {ledger.size} entries in {files} files", err=True)
+    return 0
+
+
+@click.command()
+@click.argument("rule_id", metavar="RULE", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def explain(rule_id: str | None, as_json: bool) -> int:  # noqa: FBT001
+    """Say what RULE asks, why, which cheats it catches and what it cannot see; without RULE, list all."""
+    with suppress(ImportError):  # the verifier does without the simulator; then it cannot say which cheats a rule catches
+        import_module("pausectl.sim.evasions")
+    known = explanation.catalogue()
+    if rule_id is None:
+        click.echo(json.dumps(known, indent=1) if as_json else explanation.table(known))
+    elif rule_id.upper() in known:
+        entry = known[rule_id.upper()]
+        click.echo(json.dumps(entry, indent=1) if as_json else explanation.page(rule_id.upper(), entry))
+    else:
+        raise UsageFault(f"no rule is called {rule_id}", hint="'pausectl explain' lists them")
+    return 0

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One log and its home directory: create it, add to it, have it cosigned.
+
+    with Log.create(home, agreement, signer, now) as log:
+        [admission] = log.add([envelope])
+        log.cosign(witnesses, now)
+
+`add` is `admit` (may this enter?) and `append` (make it so); an operator who does not ask the first is the simulator's.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pausectl.agreement import document
+from pausectl.agreement.document import TYPE, Agreement
+from pausectl.agreement.types import seconds
+from pausectl.errors import Broken, Refused, Unavailable, UsageFault
+from pausectl.history.authority import objection
+from pausectl.history.decode import Decoded, decode
+from pausectl.log import admission, durable, marks, publish, storage
+from pausectl.log.durable import Disk
+from pausectl.log.index import Index
+from pausectl.log.publish import Witness
+from pausectl.log.sequencer import Sequencer
+from pausectl.predicates.checkpoint import Mark
+from pausectl.registry import enforces
+from pausectl.wire import note, tile
+from pausectl.wire.keys import Signer
+from pausectl.wire.tile import WIDTH, Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to one entry: where its statement stands. duplicate: it stood there before, nothing was written."""
+
+    index: int
+    statement_id: str
+    duplicate: bool
+
+
+class Log:
+    """A log that is open for writing, by `create` or `open`; `close` it, or use it as a context. Not for threads."""
+
+    def __init__(self, home: Path, agreement: Agreement, signer: Signer, disk: Disk, lock: int) -> None:
+        """For `create` and `open`. lock: the file descriptor of the lock, which is now this log's to close."""
+        self.home = home
+        self.agreement = agreement
+        self._party = _operator(agreement, signer)
+        self._signer = signer
+        self._lock = lock
+        self._complaints: tuple[str, ...] = ()
+        self._index = Index(home / "state" / "index.db")
+        try:
+            store = storage.posix(home, disk)
+            self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent)
+            storage.clear_stage(home, disk)
+            self._begin()
+            self._catch_up()
+        except BaseException:
+            self._index.close()
+            raise
+
+    @classmethod
+    @enforces("LOG-20")
+    def create(cls, home: Path, agreement: Agreement, signer: Signer, now: int, *, disk: Disk | None = None) -> Log:
+        """Make a log in `home`, with the agreement as its first entry, and publish its first checkpoint.
+
+        [LOG-20] A log MUST NOT be created where there is one, or what remains of one.
+
+        Refused also for a signer that is not the agreement's log, and for an agreement that has expired at `now`. A
+        crash on the way leaves something that `create` or `open` finishes.
+        """
+        _operator(agreement, signer)
+        if now >= seconds(agreement.document.expires_at):
+            raise Refused(f"the agreement expired at {agreement.document.expires_at}")
+        disk = disk or Disk()
+        _make_home(home, disk)
+        lock = durable.lock(home / "state" / "lock")
+        try:
+            _need_nothing(home, agreement)
+            disk.put(home / "agreement.json", agreement.raw + b"\n", 0o644)
+            disk.put(home / "log.vkey", _vkey_text(agreement), 0o644)
+            storage.create_posix(home, disk)
+            return cls(home, agreement, signer, disk, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    @enforces("LOG-21")
+    def open(cls, home: Path, signer: Signer, *, disk: Disk | None = None) -> Log:
+        """Open the log in `home` for writing, finishing what the last process could not.
+
+        [LOG-21] A log MUST NOT be open for writing in two processes.
+
+        Refused also for another signer than the log's, and for files that are older than the head register.
+        """
+        if not (home / "state").is_dir():
+            raise UsageFault("there is no log here", where=str(home))
+        lock = durable.lock(home / "state" / "lock")
+        try:
+            return cls(home, _its_agreement(home), signer, disk or Disk(), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @property
+    def size(self) -> int:
+        """How many entries."""
+        return self._sequencer.size
+
+    @property
+    def checkpoint(self) -> bytes:
+        """The newest signed checkpoint as it is published, with whatever cosignatures it has by now."""
+        return self._sequencer.published
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What witnesses answered in the last `cosign` instead of a cosignature, for people."""
+        return self._complaints
+
+    # ── adding ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @enforces("LOG-15", "LOG-22", "LOG-23")
+    def add(self, entries: Sequence[bytes]) -> list[Admission]:
+        """Admit entries and append them as one commit; the answers, in the order of the entries.
+
+        [LOG-15] A log MUST find that the signers may say a statement before it looks whether it holds that statement.
+
+        [LOG-22] A log MUST answer a statement that it holds with the index of its first copy, and write nothing.
+
+        [LOG-23] A log MUST refuse a batch as a whole, with nothing written, when it refuses one of its entries.
+        """
+        ids = []
+        for place, entry in enumerate(entries):
+            try:
+                ids.append(self.admit(entry))
+            except Refused as error:
+                raise error.at(f"entry {place}") from error
+        held = {statement_id: self._index.find(statement_id) for statement_id in set(ids)}
+        fresh: dict[str, bytes] = {}
+        answers = []
+        for statement_id, entry in zip(ids, entries, strict=True):
+            leaf = held[statement_id]
+            known = leaf is not None
+            if leaf is None:
+                leaf = held[statement_id] = self.size + len(fresh)
+                fresh[statement_id] = bytes(entry)
+            answers.append(Admission(leaf, statement_id, known))
+        self.append([(entry, statement_id) for statement_id, entry in fresh.items()])
+        return answers
+
+    def admit(self, entry: bytes) -> str:
+        """The statement id of an entry that may enter, with nothing changed; Refused says why it may not."""
+        decoded = admission.admit(entry, self.agreement)
+        if isinstance(decoded.claim, Mark) and self._index.find(decoded.id) is None:
+            root_at = self._sequencer.tiles.root
+            admission.admit_mark(decoded.claim, self.agreement, self._index.book, self.size, root_at)
+        return decoded.id
+
+    def append(self, batch: Sequence[tuple[bytes, str]]) -> int:
+        """Append (entry, statement id) as one commit, with no questions asked; the index of the first.
+
+        A later `add` of the same statement will be answered with this leaf, so give "" as the id of an entry that no
+        reader gives effect. An entry that stands here unasked is a finding against whoever operates this log.
+        """
+        first = self._sequencer.append([entry for entry, _ in batch])
+        self._enter(first, batch)
+        return first
+
+    # ── being cosigned ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cosign(self, witnesses: Sequence[Witness], now: int) -> bytes:
+        """Have the newest checkpoint cosigned and publish it so; the checkpoint that is published in the end.
+
+        now: POSIX seconds. If a mark is due by then, it is appended, and the head that covers it is cosigned as well.
+        Every witness is asked; `complaints` has what went wrong with some. Unavailable if there is no quorum: what is
+        published then has the log's signature alone, and `cosign` may be repeated.
+        """
+        self._complaints = ()
+        signed = self._cosigned(witnesses)
+        book = self._index.book
+        if marks.due(book, self.agreement.document.log.mark_interval_seconds, now):
+            chosen = marks.minimal(signed, self.agreement, book)
+            if chosen is None:
+                self._complaints += ("no mark: the witnesses' times fall behind those of the last one",)
+            else:
+                mark = marks.write(chosen, self.agreement, self._party, book.marks, self._signer)
+                self.append([(mark.raw, mark.statement_id)])
+                self._cosigned(witnesses)
+        return self.checkpoint
+
+    def _cosigned(self, witnesses: Sequence[Witness]) -> note.Note:
+        sequencer = self._sequencer
+        heard = publish.collect(sequencer.head, sequencer.tiles, self.agreement, witnesses, self._last_cosigned())
+        self._complaints += heard.complaints
+        if not heard.quorum.reached:
+            told = "; ".join((f"cosigned by {heard.quorum}", *heard.complaints))
+            raise Unavailable(f"checkpoint of size {self.size}: {told}", hint="repeat it when they can be reached")
+        sequencer.publish(heard.signed)
+        return heard.signed
+
+    def _last_cosigned(self) -> int:
+        """What witnesses probably remember; if not, they say so, which costs a second request."""
+        cosigned = len(note.parse(self.checkpoint).signatures) > 1
+        return self.size if cosigned else self._index.book.mark_size
+
+    # ── starting, ending ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        """Let others open it."""
+        self._index.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        """Entry 0 is the agreement; a crash in `create` may have left none."""
+        if self.size == 0:
+            self._sequencer.append([self.agreement.raw])
+        first = self._sequencer.tiles.bundle(Bundle(0, min(self.size, WIDTH)))[0]
+        if first != self.agreement.raw:
+            raise Refused("entry 0 is not the agreement in agreement.json", where=str(self.home))
+
+    def _catch_up(self) -> None:
+        """Bring the index up to the tree, from the beginning if it is one of another tree."""
+        tiles = self._sequencer.tiles
+        book = self._index.book
+        if book.size > tiles.size or tiles.root(book.size) != book.root:
+            self._index.reset()
+        start = self._index.book.size
+        for bundle in tile.bundles_for(tiles.size, start):
+            entries = tiles.bundle(bundle)
+            first = bundle.index * WIDTH
+            skipped = max(start - first, 0)
+            self._enter(first + skipped, [(entry, self._effective_id(entry)) for entry in entries[skipped:]])
+
+    def _effective_id(self, entry: bytes) -> str:
+        decoded: Decoded = decode(entry, self.agreement.keys)
+        if decoded.unknown is not None:
+            return decoded.id if decoded.unknown == TYPE and decoded.id == self.agreement.digest else ""
+        return "" if objection(decoded, self.agreement) else decoded.id
+
+    def _enter(self, first: int, batch: Sequence[tuple[bytes, str]]) -> None:
+        """Bring the index up to the entries that now stand from `first` on."""
+        if not batch:
+            return
+        tiles, book = self._sequencer.tiles, self._index.book
+        for leaf, (entry, _) in enumerate(batch, start=first):
+            book = marks.follow(book, leaf, entry, self.agreement, tiles.root, self._party)
+        size = first + len(batch)
+        book = replace(book, size=size, root=tiles.root(size), recent=self._sequencer.recent)
+        leaves = [(statement_id, leaf) for leaf, (_, statement_id) in enumerate(batch, start=first) if statement_id]
+        try:
+            self._index.record(leaves, book)
+        except sqlite3.Error as error:
+            self.close()
+            raise Broken(f"the index cannot be written: {error}", hint="open the log again: nothing is lost") from error
+
+
+def _operator(agreement: Agreement, signer: Signer) -> str:
+    """The principal that the signer signs marks as."""
+    if signer.public != agreement.log_key.public:
+        raise Refused(f"signer: expected the log's key {agreement.log_key.public.keyid}, found {signer.public.keyid}")
+    principal, _ = agreement.keys.get(signer.public.keyid, ("", None))
+    if principal not in agreement.holders("log"):
+        raise Refused("signer: expected a key of a principal with the role log, which has to sign the marks")
+    return principal
+
+
+def _its_agreement(home: Path) -> Agreement:
+    agreement = document.parse(_read(home / "agreement.json"))
+    if _read(home / "log.vkey") != _vkey_text(agreement):
+        raise Refused("log.vkey: expected the log's key as the agreement has it", where=str(home))
+    return agreement
+
+
+def _vkey_text(agreement: Agreement) -> bytes:
+    return f"{note.format_vkey(agreement.log_key)}\n".encode()
+
+
+def _make_home(home: Path, disk: Disk) -> None:
+    """The directories that the lock needs; `create_posix` makes sure of them once more."""
+    there = next(parent for parent in (home, *home.resolve().parents) if parent.is_dir())
+    disk.folder(home if home == there else home.resolve(), within=there)
+    disk.folder(home / "state", within=home)
+
+
+def _need_nothing(home: Path, agreement: Agreement) -> None:
+    for name in ("state/head", "log/checkpoint", "log/tile"):
+        if (home / name).exists():
+            raise Refused(f"there is a log here already, or what remains of one: {name}", where=str(home))
+    written = home / "agreement.json"
+    if written.exists() and written.read_bytes() != agreement.raw + b"\n":
+        raise Refused("another agreement lies here", where=str(written))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unavailable(f"cannot be read: {error.strerror}", where=str(path)) from error

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Marks, by which the ledger tells time: which cosignatures go into one, when one is due, and what they have reached.
+
+    pause.example/golden
+    2
+    Xw/N7w2B9+wuDYNN/mzd4KyDHMUip4lNApomNtnF/ww=
+
+    — pause.example/golden OuuWUsmf+XkzKqjKzC0sm6Sr2jv8jqRZtLqYJLloTCy8F6zIpacX2LYsZTViH2D/YdDjCxOfGOkYDVf9Xux4Pbs1jwU=
+    — witness.example/ed qiFJSAAAAABrAkzf3htoz6rCr+FjdZ6eLpCmSqoPkEQ5VuIU0cDh5aItKg983eA38L8KYrYP7sxJRnsikEPpDLh4F7su9ULabUMyDw==
+
+is what a mark has in it where one witness is a quorum: no more lines than are needed, because an entry has 65,535 bytes
+and a line of a post-quantum suite 3,300.
+"""  # noqa: E501 - a line of the format
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pausectl.agreement.document import Agreement
+from pausectl.errors import PausectlError
+from pausectl.history.authority import objection
+from pausectl.history.decode import decode
+from pausectl.history.reader import Sighting, sight
+from pausectl.log.index import Book
+from pausectl.predicates import base
+from pausectl.predicates.base import Header
+from pausectl.predicates.checkpoint import Mark
+from pausectl.registry import enforces
+from pausectl.wire import cosignature, dsse, note
+from pausectl.wire.keys import Signer
+from pausectl.wire.merkle import Hash
+from pausectl.wire.note import Note
+
+RootAt = Callable[[int], Hash]
+
+_TYPE = f'"predicateType":"{Mark.type_uri()}"'.encode()
+
+
+@enforces("LOG-18", "LOG-19")
+def due(book: Book, interval: int, now: int) -> bool:
+    """Whether a mark is to be written at `now` (POSIX seconds), given the agreement's mark_interval_seconds.
+
+    [LOG-18] A log that has obtained a quorum of cosignatures MUST write a mark if the last one, or the want of one,
+    leaves an entry other than a mark uncovered, and the agreement's mark interval has passed since its time.
+
+    [LOG-19] A log MUST NOT write a mark when all entries that the last one does not cover are marks.
+    """
+    return book.unmarked and (book.mark_size == 0 or now - book.mark_by >= interval)
+
+
+@enforces("LOG-17")
+def minimal(signed: Note, agreement: Agreement, book: Book) -> Note | None:
+    """The note that goes into a mark, or None if readers would ignore a mark with any quorum of these cosignatures.
+
+    [LOG-17] A mark that a log writes MUST carry its own signature line and exactly a quorum of cosignature lines, the
+    earliest by time and then by key name whose times do not fall behind those of the mark before it.
+    """
+    quorum = agreement.document.witnesses.quorum
+    lines = sorted(_lines(signed, agreement), key=lambda line: (line[0], line[1].name))
+    for at in range(len(lines) - quorum + 1):
+        chosen = lines[at : at + quorum]
+        if chosen[0][0] >= book.mark_first and chosen[-1][0] >= book.mark_by:
+            log_line = note.open(signed, [agreement.log_key])[0]
+            return Note(signed.text, (log_line, *(signature for _, signature in chosen)))
+    return None
+
+
+def _lines(signed: Note, agreement: Agreement) -> list[tuple[int, note.Signature]]:
+    """(time, line) of every witness of the agreement that cosigned, the earliest line of each."""
+    found = []
+    for key in agreement.witness_keys.values():
+        own = [line for line in signed.signatures if (line.name, line.key_id) == (key.name, key.key_id)]
+        times = [(cosignature.open_cosignature(signed.text, line, key), line) for line in own]
+        found += [min(times, key=lambda pair: pair[0])] if times else []
+    return found
+
+
+def write(text: Note, agreement: Agreement, party: str, sequence: int, signer: Signer) -> dsse.Envelope:
+    """The entry that is the mark."""
+    header = Header(
+        agreement=agreement.id,
+        log=agreement.document.log.origin,
+        party=party,
+        sequence=sequence,
+        stream=Mark.stream,
+        window=None,
+    )
+    return dsse.sign(base.write(Mark(checkpoint=text.raw.decode(), header=header)), signer)
+
+
+def read(entry: bytes, agreement: Agreement) -> Mark | None:
+    """The mark that an entry is, if its signer may say so. Quick where it is something else."""
+    envelope = dsse.parse_fast(entry)
+    if envelope is not None and _TYPE not in envelope.payload:
+        return None
+    decoded = decode(entry, agreement.keys)
+    return decoded.claim if isinstance(decoded.claim, Mark) and objection(decoded, agreement) is None else None
+
+
+def fault(claim: Mark, agreement: Agreement, book: Book, index: int, root_at: RootAt) -> str:
+    """Why a mark at leaf `index` does not move time on, or ""; the judgement of `history.replay`, before the fact."""
+    try:
+        seen = sight(claim.checkpoint.encode(), agreement)
+    except PausectlError as error:
+        return str(error)
+    if seen.checkpoint.size > index:
+        return f"covers {seen.checkpoint.size} entries, but would stand at {index}"
+    if seen.checkpoint.size <= book.mark_size:
+        return f"expected a size above {book.mark_size}, that of the mark before it, found {seen.checkpoint.size}"
+    if seen.by < book.mark_by or seen.first < book.mark_first:
+        return "its times fall behind those of the mark before it"
+    if root_at(seen.checkpoint.size) != seen.checkpoint.root:
+        return f"a checkpoint of another tree of {seen.checkpoint.size} entries"
+    return ""
+
+
+def follow(book: Book, leaf: int, entry: bytes, agreement: Agreement, root_at: RootAt, party: str) -> Book:
+    """What is known after entry `leaf`. party: who writes this log's marks."""
+    claim = read(entry, agreement)
+    if claim is None:
+        return replace(book, last_claim=leaf)
+    own = claim.header.party == party
+    book = replace(book, marks=book.marks + own)
+    if fault(claim, agreement, book, leaf, root_at):
+        return book
+    seen: Sighting = sight(claim.checkpoint.encode(), agreement)
+    return replace(book, mark_size=seen.checkpoint.size, mark_first=seen.first, mark_by=seen.by)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result for people: a table of verdicts, what was found, and what was not shown. Colour only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections.abc import Callable
+
+from pausectl.agreement.types import instant
+from pausectl.verify.audit import Report
+from pausectl.verify.judge import Verdict, WindowVerdict
+from pausectl.verify.rules.base import Finding, Outcome
+
+_COLOURS = {
+    Verdict.CONSISTENT: "32", Verdict.INCONSISTENT: "31", Verdict.INCONCLUSIVE: "33",
+    Outcome.VIOLATED: "31", Outcome.UNPROVEN: "33",
+}  # fmt: skip
+_SIGNS = {Verdict.CONSISTENT: "=", Verdict.INCONSISTENT: "X", Verdict.INCONCLUSIVE: "?", None: "-"}
+_MOST = 20
+
+
+def safe(text: str) -> str:
+    """Text that comes from a ledger, with nothing in it that a terminal obeys or that turns a line around."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else f"<U+{ord(c):04X}>" for c in text)
+
+
+def render(report: Report, *, colour: bool | None = None) -> str:
+    """The whole report as text."""
+    lit = (sys.stdout.isatty() and "NO_COLOR" not in os.environ) if colour is None else colour
+
+    def paint(text: str, what: Verdict | Outcome | None) -> str:
+        return f"\x1b[{_COLOURS[what]}m{text}\x1b[0m" if lit and what in _COLOURS else text
+
+    head = report.ledger.head
+    lines = [
+        f"{report.agreement.document.name} (agreement {report.agreement.id[:12]}…, version {report.agreement.document.version})",
+        f"log {safe(head.checkpoint.origin)}, {head.checkpoint.size} entries, judged as of {instant(report.as_of)}",
+        "",
+        *_table(report, paint),
+        "",
+        *_findings(report, paint),
+        "Not shown:",
+        *(f"  - {line}" for line in report.not_shown),
+    ]
+    return "\n".join(lines)
+
+
+Paint = Callable[[str, "Verdict | Outcome | None"], str]
+
+
+def _table(report: Report, paint: Paint) -> list[str]:
+    width = max(len("lab"), *(len(lab) for lab in report.verdicts))
+    lines = [f"{'lab':{width}}  {'verdict':12}  windows, oldest first (= consistent, X inconsistent, ? inconclusive, - not in force)"]
+    for lab, verdict in report.verdicts.items():
+        windows = sorted((w for w in report.judgement.windows if w.lab == lab), key=lambda w: w.window)
+        strip = "".join(paint(_SIGNS[w.verdict], w.verdict) for w in windows[-60:])
+        word = paint(f"{verdict or 'no verdict':12}", verdict)
+        lines.append(f"{lab:{width}}  {word}  {strip}  {_states(windows[-60:])}")
+    return lines
+
+
+def _states(windows: list[WindowVerdict]) -> str:
+    """`ARMED ×2, PAUSED ×2`."""
+    runs: list[tuple[str, int]] = []
+    for window in windows:
+        state = window.state or "not in force"
+        if runs and runs[-1][0] == state:
+            runs[-1] = (state, runs[-1][1] + 1)
+        else:
+            runs.append((state, 1))
+    return ", ".join(f"{state} ×{count}" for state, count in runs)
+
+
+def _findings(report: Report, paint: Paint) -> list[str]:
+    found = [f for f in report.judgement.findings if f.outcome in (Outcome.VIOLATED, Outcome.UNPROVEN)]
+    found.sort(key=lambda f: (f.outcome is not Outcome.VIOLATED, f.lab or "", f.window or (-1, 0, 0)))
+    lines = [line for finding in found[:_MOST] for line in _finding(finding, paint)]
+    if len(found) > _MOST:
+        lines.append(f"… and {len(found) - _MOST} more (--json has them all)")
+    held = sum(1 for f in report.judgement.findings if f.outcome is Outcome.HOLDS) + sum(report.judgement.held.values())
+    lines += [f"{held} checks hold, {len(found)} do not or cannot be shown to.", ""]
+    broken = [f"rule failure ({lab or 'whole ledger'}): {message}" for lab, message in report.judgement.broken.items()]
+    return [*broken, *lines]
+
+
+def _finding(finding: Finding, paint: Paint) -> list[str]:
+    where = f"{instant(finding.window[1])[:10]} to {instant(finding.window[2])[:10]}" if finding.window else "whole ledger"
+    evidence = f"  [entries {', '.join(map(str, finding.entries[:8]))}]" if finding.entries else ""
+    return [
+        f"{paint(f'{finding.outcome:9}', finding.outcome)} {finding.rule:6} {finding.lab or 'log operator'}, {where}",
+        f"          {safe(finding.message)}{evidence}",
+    ]
+
+
+def progress(doing: str) -> Callable[[int, int], None]:
+    """A counter on stderr for long work; nothing where stderr is no terminal, and nothing for short work."""
+    if not sys.stderr.isatty():
+        return lambda _done, _all: None
+
+    def show(done: int, total: int) -> None:
+        if total >= 10_000:  # noqa: PLR2004 - shorter work is over before it can be read
+            end = "\n" if done >= total else ""
+            sys.stderr.write(f"\r{doing}: {done:,} of {total:,}{end}")
+            sys.stderr.flush()
+
+    return show

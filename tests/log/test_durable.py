@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LOG-1, LOG-2: what a write does, in which order, and that a failed fsync ends the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pausectl.errors import Refused
+from pausectl.log import durable
+from pausectl.log.durable import Disk
+from pausectl.witness import durable as of_the_witness
+
+
+def calls_of(path: Path) -> list[tuple[str, str]]:
+    calls = []
+    Disk(lambda call, where: calls.append((call, where.name))).put(path, b"data")
+    return calls
+
+
+def test_a_file_is_written_beside_synchronised_renamed_and_its_directory_synchronised(tmp_path):
+    assert calls_of(tmp_path / "000") == [
+        ("create", ".000.tmp"),
+        ("write", ".000.tmp"),
+        ("fsync", ".000.tmp"),
+        ("rename", "000"),
+        ("fsync", tmp_path.name),
+    ]
+    assert (tmp_path / "000").read_bytes() == b"data"
+    assert (tmp_path / "000").stat().st_mode & 0o777 == 0o444
+    assert [path.name for path in tmp_path.iterdir()] == ["000"]
+
+
+def test_every_new_directory_is_synchronised_into_its_parent(tmp_path):
+    calls = []
+    disk = Disk(lambda call, where: calls.append((call, where.relative_to(tmp_path).as_posix())))
+    disk.folder(tmp_path / "tile" / "0", within=tmp_path)
+    assert calls == [("mkdir", "tile"), ("fsync", "."), ("mkdir", "tile/0"), ("fsync", "tile")]
+    calls.clear()
+    disk.folder(tmp_path / "tile" / "0", within=tmp_path)
+    assert calls == []
+    disk.folder(tmp_path / "tile" / "0", within=tmp_path, afresh=True)
+    assert calls == [("fsync", "."), ("fsync", "tile")]
+
+
+def test_what_a_crash_left_of_a_file_is_in_nobodys_way(tmp_path):
+    (tmp_path / ".000.tmp").write_bytes(b"half of it")
+    calls_of(tmp_path / "000")
+    assert [path.name for path in tmp_path.iterdir()] == ["000"]
+    assert (tmp_path / "000").read_bytes() == b"data"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    disk = Disk()
+    disk.put(tmp_path / "000", b"old")
+    limited = (
+        "import resource, signal, sys; from pathlib import Path; from pausectl.log.durable import Disk\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: Disk().put(Path(sys.argv[1]), bytes(10000))\n"
+        "except OSError as error: print(error.errno)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", limited, tmp_path / "000"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "27\n"  # EFBIG, after a short write
+    assert [path.name for path in tmp_path.iterdir()] == ["000"]
+    assert (tmp_path / "000").read_bytes() == b"old"
+
+
+def test_a_failed_fsync_ends_the_process_with_status_5_and_nothing_after_it():
+    """A pipe can be written, and not synchronised."""
+    script = (
+        "import os\nfrom pathlib import Path\nfrom pausectl.log import durable\n"
+        "try: durable.sync(os.pipe()[1], Path('tile/0/000'))\n"
+        "finally: print('unwound')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (durable.FATAL, "")
+    assert "tile/0/000: fsync failed" in run.stderr
+
+
+def test_a_lock_is_held_once(tmp_path):
+    import os
+
+    held = durable.lock(tmp_path / "lock")
+    with pytest.raises(Refused, match="another process"):
+        durable.lock(tmp_path / "lock")
+    os.close(held)
+    os.close(durable.lock(tmp_path / "lock"))
+
+
+def test_log_and_witness_write_alike():
+    """Parties do not import one another, and there is no room below them that writes, so the file stands twice."""
+    assert Path(durable.__file__).read_bytes() == Path(of_the_witness.__file__).read_bytes()
