@@ -3,7 +3,7 @@
 
 It imports nothing of pausectl, so that no mistake of the package is here by inheritance. It prints origin, size and root,
 `statements` (the id of each entry, null where an entry is no statement) and `marks` (the sizes of those whose quorum and
-root hold). What a reader has to refuse is `Refused`. `Seal` is the same for sealed telemetry.
+root hold). `Seal` reads sealed telemetry. What a reader has to refuse is a ValueError.
 """
 
 from __future__ import annotations
@@ -24,16 +24,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 Y8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
-URI = "https://pausectl.dev/"
-
-
-class Refused(ValueError):
-    """What was read is not what the specification lets pass."""
+write_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def need(holds: object, what: str) -> None:
     if not holds:
-        raise Refused(what)
+        raise ValueError(what)
 
 
 def sha(*parts: bytes) -> bytes:
@@ -41,11 +37,8 @@ def sha(*parts: bytes) -> bytes:
 
 
 def unbase64(text: str) -> bytes:
-    try:
-        raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except ValueError as error:
-        raise Refused(f"base64: {error}") from None
-    need(base64.b64encode(raw).decode() == text, "base64: another encoding of the same bytes")
+    raw = base64.b64decode(text)
+    need(base64.b64encode(raw).decode() == text, "base64: not the one encoding of these bytes")
     return raw
 
 
@@ -55,26 +48,19 @@ def unhex(text: object, length: int) -> bytes:
 
 
 def verified(public: bytes, signature: bytes, message: bytes) -> bool:
-    """KEY-1 to KEY-4: what comes before the equation, then the cofactorless equation of OpenSSL."""
+    """KEY-1 to KEY-4: the cofactorless equation of OpenSSL, and what it leaves open."""
     ys = [int.from_bytes(half, "little") % 2**255 for half in (public, signature[:32])]
-    if len(signature) != 64 or int.from_bytes(signature[32:], "little") >= ORDER:
-        return False
-    if any(y >= P or y in (0, 1, P - 1, Y8, P - Y8) for y in ys):
-        return False
+    below = len(signature) == 64 and int.from_bytes(signature[32:], "little") < ORDER
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return below and all(y < P and y not in (0, 1, P - 1, Y8, P - Y8) for y in ys)
 
 
 def keyid(public: bytes) -> str:
     blob = b"".join(struct.pack(">I", len(part)) + part for part in (b"ssh-ed25519", public))
     return "SHA256:" + base64.b64encode(sha(blob)).decode().rstrip("=")
-
-
-def canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def parse_json(raw: bytes, *members: str) -> Any:
@@ -91,12 +77,9 @@ def parse_json(raw: bytes, *members: str) -> Any:
         for item in inner or ():
             check(item, level + 1)
 
-    try:
-        value = json.loads(raw.decode(), object_pairs_hook=collect)
-        check(value, 1)
-        need(canonical(value) == raw, "json: not canonical")
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"json: {error}") from None
+    value = json.loads(raw.decode(), object_pairs_hook=collect)
+    check(value, 1)
+    need(write_json(value).encode() == raw, "json: not canonical")
     need(isinstance(value, dict) and sorted(value) == sorted(members), f"json: expected {members}")
     return value
 
@@ -106,12 +89,7 @@ class Entry:
 
     def __init__(self, raw: bytes) -> None:
         need(len(raw) <= 65535, "entry: more than 65,535 bytes")
-        try:
-            self._read(parse_json(raw, "payload", "payloadType", "signatures"))
-        except (AttributeError, KeyError, TypeError) as error:
-            raise Refused(f"entry: a value of another kind: {error}") from None
-
-    def _read(self, value: Any) -> None:
+        value = parse_json(raw, "payload", "payloadType", "signatures")
         body, kind = unbase64(value["payload"]), b"application/vnd.in-toto+json"
         need(value["payloadType"].encode() == kind, "envelope: payload type")
         self.signatures = {one["keyid"]: unbase64(one["sig"]) for one in value["signatures"] if len(one) == 2}
@@ -142,9 +120,9 @@ class Agreement:
 
     def __init__(self, raw: bytes) -> None:
         entry = Entry(raw)
-        terms, self.id = entry.said, entry.id
-        need(entry.type == URI + "agreement/v1", "agreement: predicate type")
-        need(entry.subjects == [{"digest": {"sha256": sha(canonical(terms)).hex()}, "name": terms["name"]}], "subject")
+        terms, self.id, said = entry.said, entry.id, write_json(entry.said).encode()
+        need(entry.type == "https://pausectl.dev/agreement/v1", "agreement: predicate type")
+        need(entry.subjects == [{"digest": {"sha256": sha(said).hex()}, "name": terms["name"]}], "subject")
         need(terms["version"] == 1 and terms["previous"] is None, "agreement: version 1 only")
         public = {who["id"]: [unbase64(key["public"]) for key in who["keys"]] for who in terms["principals"]}
         self.keys = {who: {keyid(key): key for key in keys} for who, keys in public.items()}
@@ -153,9 +131,9 @@ class Agreement:
         self.witnesses, self.quorum = [vkey(one["vkey"]) for one in policy["members"]], policy["quorum"]
         names, _, kinds, publics = zip(*self.witnesses, strict=True)
         distinct = {len(set(own)) for own in (names, publics, [one["principal"] for one in policy["members"]])}
-        need(distinct == {len(names)} and set(kinds) == {4} and self.log[3] not in publics, "witnesses: own keys, type 4")
+        need(distinct == {len(names)} and set(kinds) == {4}, "witnesses: names, keys and principals, of type 4")
         need(policy["faulty"] < self.quorum and 2 * self.quorum > len(names) + policy["faulty"], "witnesses: quorum")
-        need(self.log[::2] == (terms["log"]["origin"], 1), "log: name and type of its key")
+        need(self.log[::2] == (terms["log"]["origin"], 1) and self.log[3] not in publics, "log: its key")
         need(self.signed(entry, "signatories"), "agreement: not signed by enough signatories, or by others")
 
     def signed(self, entry: Entry, party: str) -> bool:
@@ -168,11 +146,11 @@ class Agreement:
 
     def open(self, note: bytes) -> tuple[int, bytes]:
         """NOTE-1 to NOTE-7, CKPT-1 to CKPT-6, COSIG-1 to COSIG-4: size and root, by the log and a witness quorum."""
-        whole, signers = note.decode(errors="replace"), set()
+        whole, signers = note.decode(), set()
         head, gap, tail = whole.rpartition("\n\n")
-        need(whole.encode() == note and gap and tail.endswith("\n") and len(note) <= 2**20, "note: form")
+        need(gap and tail.endswith("\n") and not re.search(r"[\x00-\x09\x0b-\x1f]", whole), "note: form")
         text, lines = head + "\n", tail[:-1].split("\n")
-        need(len(lines) <= 100 and not re.search(r"[\x00-\x09\x0b-\x1f]", whole), "note: lines, or characters")
+        need(len(lines) <= 100 and len(note) <= 2**20, "note: more than 100 lines or 1 MiB")
         known = {key[:2]: key for key in (self.log, *self.witnesses)}
         for line in lines:
             match = re.fullmatch(r"— ([^\s+]+) ([^\s]+)", line)
@@ -198,27 +176,26 @@ class Agreement:
         try:
             header, note = entry.said["header"], entry.said["checkpoint"].encode()
             subject = {"digest": {"sha256": sha(note).hex()}, "name": "checkpoint"}
-            need(entry.type == URI + "checkpoint/v1" and entry.subjects == [subject], "mark: type, or subject")
+            need(
+                entry.type == "https://pausectl.dev/checkpoint/v1" and entry.subjects == [subject],
+                "mark: type, or subject",
+            )
             need(here.items() <= header.items() and header["party"] in self.keys, "mark: header")
             need(self.signed(entry, header["party"]), "mark: signatures")
             return self.open(note)
-        except (AttributeError, KeyError, TypeError, Refused):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
 
 
-def tree(entries: list[bytes]) -> list[list[bytes]]:
-    """TREE-1: at [l][i] the hash of the full subtree of 2^l entries from i * 2^l on."""
-    levels = [[sha(b"\0", entry) for entry in entries]]
-    while len(below := levels[-1]) > 1:
-        levels.append([sha(b"\1", *below[i : i + 2]) for i in range(0, len(below) - 1, 2)])
-    return levels
+def node(left: bytes, right: bytes) -> bytes:
+    return sha(b"\1", left, right)
 
 
-def root_at(levels: list[list[bytes]], size: int) -> bytes:
-    whole = b""
-    for row in (row[(size >> level) - 1 :][:1] for level, row in enumerate(levels) if size >> level & 1):
-        whole = sha(b"\1", row[0], whole) if whole else row[0]
-    return whole or sha()
+def fold(nodes: list[bytes], join: Callable[[bytes, bytes], bytes] = node) -> bytes:
+    """TREE-1, SEAL-15, SEAL-18 from below: pair a level from the left, and let a last one without a neighbour rise."""
+    while len(nodes) > 1:
+        nodes = [join(*pair) if len(pair := nodes[i : i + 2]) > 1 else pair[0] for i in range(0, len(nodes), 2)]
+    return nodes[0] if nodes else sha()
 
 
 def tiles(level: int | str, count: int) -> Iterator[tuple[str, int, int]]:
@@ -232,8 +209,7 @@ def tiles(level: int | str, count: int) -> Iterator[tuple[str, int, int]]:
 
 def read(folder: Path, agreement: Agreement) -> dict[str, Any]:
     """Everything from the entries up: bundles, root, tiles, ids, marks."""
-    size, root = agreement.open((folder / "checkpoint").read_bytes())
-    entries: list[bytes] = []
+    (size, root), entries = agreement.open((folder / "checkpoint").read_bytes()), []
     for path, first, end in tiles("entries", size):
         raw, at = (folder / path).read_bytes(), 0
         for _ in range(first, end):
@@ -241,39 +217,107 @@ def read(folder: Path, agreement: Agreement) -> dict[str, Any]:
             entries.append(raw[at + 2 : at + 2 + length])
             at += 2 + length
         need(at == len(raw), f"{path}: another length")
-    levels = tree(entries)
-    need(root_at(levels, size) == root, "checkpoint: these entries have another root")
+    leaves = [sha(b"\0", entry) for entry in entries]
+    need(fold(leaves) == root, "checkpoint: these entries have another root")
     for level in range(-(-size.bit_length() // 8)):
         for path, first, end in tiles(level, size >> 8 * level):
-            need((folder / path).read_bytes() == b"".join(levels[8 * level][first:end]), f"{path}: other hashes")
+            tile = b"".join(fold(leaves[i << 8 * level : (i + 1) << 8 * level]) for i in range(first, end))
+            need((folder / path).read_bytes() == tile, f"{path}: other hashes")
     statements: list[str | None] = []
     marks = []
     for index, raw in enumerate(entries):
         try:
             entry = Entry(raw)
-        except Refused:  # entries never block: one that is no statement says nothing, in a ledger that is still one
+        except ValueError:  # entries never block: one that is no statement says nothing, in a ledger that is still one
             statements.append(None)
             continue
         statements.append(entry.id)
-        if at_mark := agreement.mark(entry):
-            mark, claimed = at_mark
-            need(mark <= index and root_at(levels, mark) == claimed, f"entry {index}: the log signed another tree")
-            marks.append(mark)
+        if mark := agreement.mark(entry):
+            need(mark[0] <= index and fold(leaves[: mark[0]]) == mark[1], f"entry {index}: the log signed another tree")
+            marks.append(mark[0])
     return {"origin": agreement.log[0], "size": size, "root": root.hex(), "statements": statements, "marks": marks}
 
 
-def fold(nodes: list[bytes], join: Callable[[bytes, bytes], bytes]) -> bytes:
-    """From below: pair the nodes of a level from the left, and let a last one without a neighbour rise."""
-    while len(nodes) > 1:
-        nodes = [join(*pair) if len(pair := nodes[i : i + 2]) > 1 else pair[0] for i in range(0, len(nodes), 2)]
-    return nodes[0]
+def beside(place: int, count: int) -> Iterator[tuple[int, int]]:
+    """Level and position of each neighbour on the way up, in a tree of so many leaves."""
+    level = 0
+    while count > 1:
+        if place ^ 1 < count:
+            yield level, place ^ 1
+        level, place, count = level + 1, place // 2, -(-count // 2)
 
 
 class Seal:
-    """sealing.md in one context, given by the names of its members. A node is its 64 bytes."""
+    """sealing.md, in one context, given by the names of its members. A node of the sum tree is its 64 bytes."""
 
     def __init__(self, context: dict[str, Any]) -> None:
         names = ("agreement", "lab", "facility", "stream", "window_start", "window_end", "schema", "block_rows")
         parts = [one.to_bytes(8, "big") if isinstance(one := context[name], int) else one.encode() for name in names]
         self.ctx = sha(*(struct.pack(">I", len(part)) + part for part in parts))
         self.start, self.end, self.per_block = context["window_start"], context["window_end"], context["block_rows"]
+
+    def adds(self, rows: list[bytes]) -> list[int]:
+        """SEAL-2, SEAL-3, SEAL-9, SEAL-10: what rows in order add to energy, duration and gap."""
+        sums, last = [0, 0, 0], (b"", 0)
+        for row in rows:
+            device, nulls, start, end, power, energy = struct.unpack(">16sBQQQQ", row)
+            need(nulls < 4 and not (nulls & 1 and power) and not (nulls & 2 and energy), "row: nulls")
+            need(self.start <= start < end <= self.end and (device, start) >= last, "row: window, or order")
+            sums, last = [sums[0] + energy, *sums[1:]], (device, end)
+            sums[2 if nulls & 2 else 1] += end - start
+        return sums
+
+    def leaf(self, block: int, place: int, row: bytes, salt: bytes) -> bytes:
+        return sha(b"\x10", self.ctx, struct.pack(">QI", block, place), row, salt)
+
+    def node(self, counts: list[int], *hashed: bytes) -> bytes:
+        need(max(counts) < 2**64, "seal: a sum above 2^64 - 1")
+        head = struct.pack(">4Q", *counts)
+        return head + (sha(b"\x11", self.ctx, *hashed) if len(hashed) > 1 else sha(b"\x12", self.ctx, head, *hashed))
+
+    def join(self, left: bytes, right: bytes) -> bytes:
+        counts = zip(struct.unpack(">4Q", left[:32]), struct.unpack(">4Q", right[:32]), strict=True)
+        return self.node([one + two for one, two in counts], left, right)
+
+    def block(self, index: int, rows: list[bytes], secret: bytes) -> bytes:
+        salts = [hmac.digest(secret, struct.pack(">I", place), "sha256")[:16] for place in range(len(rows))]
+        leaves = [self.leaf(index, place, row, salt) for place, (row, salt) in enumerate(zip(rows, salts, strict=True))]
+        return self.node([len(rows), *self.adds(rows)], fold(leaves))
+
+    def seal(self, rows: list[bytes], master: bytes) -> tuple[bytes, str]:
+        """The top node, and the id."""
+        self.adds(rows)
+        blocks = []
+        for index in range(max(1, -(-len(rows) // self.per_block))):
+            secret = hmac.digest(master, b"pausectl block" + self.ctx + struct.pack(">Q", index), "sha256")
+            blocks.append(self.block(index, rows[index * self.per_block :][: self.per_block], secret))
+        top = fold(blocks, self.join)
+        return top, sha(b"\x13", self.ctx, top).hex()
+
+    def open_row(self, top: bytes, opening: dict[str, Any]) -> bytes:
+        """SEAL-22, SEAL-23, SEAL-25, SEAL-26: the row, of this top node and no other."""
+        need(sorted(opening) == ["block_path", "block_sums", "index", "row", "row_path", "salt"], "opening: members")
+        total, (block, place) = int.from_bytes(top[:8], "big"), divmod(opening["index"], self.per_block)
+        need(0 <= opening["index"] < total, "opening: index")
+        row, sums = unhex(opening["row"], 49), list(struct.unpack(">3Q", unhex(opening["block_sums"], 24)))
+        count, value = (
+            min(self.per_block, total - block * self.per_block),
+            self.leaf(block, place, row, unhex(opening["salt"], 16)),
+        )
+        for (_, position), text in zip(beside(place, count), opening["row_path"], strict=True):
+            value = node(value, unhex(text, 32)) if position & 1 else node(unhex(text, 32), value)
+        least = self.adds([row])
+        need(all(a <= b for a, b in zip(least, sums, strict=True)) and (count > 1 or least == sums), "opening: sums")
+        value = self.node([count, *sums], value)
+        for (level, position), text in zip(
+            beside(block, -(-total // self.per_block)), opening["block_path"], strict=True
+        ):
+            first, end = (min(at * self.per_block << level, total) for at in (position, position + 1))
+            need(int(text[:16], 16) == end - first, "opening: a row count that is not that of its place")
+            value = self.join(value, unhex(text, 64)) if position & 1 else self.join(unhex(text, 64), value)
+        need(value == top, "opening: not of this seal")
+        return row
+
+
+if __name__ == "__main__":
+    print(json.dumps(read(Path(sys.argv[1]), Agreement(Path(sys.argv[2]).read_bytes()))))

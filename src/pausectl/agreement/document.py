@@ -38,7 +38,6 @@ from pausectl.wire.keys import PublicKey, suite, unbase64
 from pausectl.wire.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, parse_vkey
 
 TYPE = "https://pausectl.dev/agreement/v1"
-MAX_BYTES = 49_000  # base64 of the document and its signatures must fit an entry of 65,535 bytes
 
 Role = Literal["lab", "log", "witness", "overseer", "evaluator", "meter"]
 SIGNATORIES = "signatories"

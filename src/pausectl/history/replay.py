@@ -190,14 +190,26 @@ class History:
             return Trouble.CLOSED_WINDOW, f"the window from {span.start_at} was closed to corrections by then"
         return None
 
+    @enforces("HDR-7")
     def _facility_trouble(self, filed: Filed[Predicate]) -> tuple[Trouble, str] | None:
-        if not isinstance(filed.claim, (Usage, Inventory)):
+        """Whether the facility, meter and lab that a statement names belong together.
+
+        [HDR-7] A statement about a listed facility MUST come from the lab that the agreement lists for it, or be a
+        reading by its listed meter for that lab; what is said about a lab must name a lab of the agreement.
+        """
+        claim = filed.claim
+        if isinstance(claim, (Energy, Capability)) and claim.lab not in self.records:
+            return Trouble.NO_SUCH_FACILITY, f"{claim.lab} is no lab of the agreement"
+        if not isinstance(claim, (Usage, Inventory, Energy)):
             return None
-        facility = self.agreement.facilities.get(filed.claim.facility)
-        if facility is not None and facility.lab == filed.claim.header.party:
+        facility = self.agreement.facilities.get(claim.facility)
+        if isinstance(claim, Energy):
+            if facility is None or (facility.meter, facility.lab) == (claim.header.party, claim.lab):
+                return None
+            return Trouble.NO_SUCH_FACILITY, f"{claim.facility} is read by {facility.meter} for {facility.lab}"
+        if facility is not None and facility.lab == claim.header.party:
             return None
-        party = filed.claim.header.party
-        return Trouble.NO_SUCH_FACILITY, f"{filed.claim.facility} is no facility of {party} in the agreement"
+        return Trouble.NO_SUCH_FACILITY, f"{claim.facility} is no facility of {claim.header.party} in the agreement"
 
     def _enter(self, filed: Filed[Predicate]) -> None:
         _ENTER[type(filed.claim)](self, filed)

@@ -59,8 +59,8 @@ class Standing:
     def _bind(self, window: int) -> frozenset[str]:
         """Resolve the pledges at the start of a window.
 
-        [AGR-7] An accession MUST bind from the first window that begins at or after its `by`, if it names this version
-        and its `by` is not after accede_by_at, until the agreement expires.
+        [AGR-7] The first accession of a lab that names this version, with a `by` not after accede_by_at, MUST bind it from
+        the first window that begins at or after that `by` until the agreement expires, whatever it accedes to later.
         """
         document, start = self.agreement.document, self.agreement.start(window)
         if start >= seconds(document.expires_at):
@@ -70,7 +70,7 @@ class Standing:
         for lab, filings in self.accessions.items():
             effective = [f for f in filings if f.by <= limit and f.claim.agreement_version == document.version]
             if effective:
-                pledged[lab] = _pledge(self.agreement, effective[-1].claim)
+                pledged[lab] = _pledge(self.agreement, effective[0].claim)  # a later one could unbind everybody
         return pledges.bound_by(pledged)
 
     def track(self, name: str, window: int) -> tuple[Track, list[Happening]]:

@@ -106,7 +106,8 @@ def _read(db: sqlite3.Connection) -> Book:
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=1"):
+        # Exclusive: the log has a lock of its own, and a lookup then writes nothing, not even to shared memory.
+        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "fullfsync=1"):
             db.execute(f"PRAGMA {pragma}")
         db.executescript(_SCHEMA)
     except sqlite3.DatabaseError:

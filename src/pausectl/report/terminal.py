@@ -75,22 +75,28 @@ def _states(windows: list[WindowVerdict]) -> str:
 
 def _findings(report: Report, paint: Paint) -> list[str]:
     found = [f for f in report.judgement.findings if f.outcome in (Outcome.VIOLATED, Outcome.UNPROVEN)]
-    found.sort(key=lambda f: (f.outcome is not Outcome.VIOLATED, f.lab or "", f.window or (-1, 0, 0)))
-    lines = [line for finding in found[:_MOST] for line in _finding(finding, paint)]
-    if len(found) > _MOST:
-        lines.append(f"… and {len(found) - _MOST} more (--json has them all)")
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in sorted(found, key=lambda f: (f.outcome is not Outcome.VIOLATED, f.lab or "", f.rule)):
+        groups.setdefault((finding.outcome, finding.rule, finding.lab or "log operator"), []).append(finding)
+    lines = [line for group in list(groups.values())[:_MOST] for line in _group(group, paint)]
+    if len(groups) > _MOST:
+        lines.append(f"… and {len(groups) - _MOST} more kinds (--json has them all)")
     held = sum(1 for f in report.judgement.findings if f.outcome is Outcome.HOLDS) + sum(report.judgement.held.values())
     lines += [f"{held} checks hold, {len(found)} do not or cannot be shown to.", ""]
     broken = [f"rule failure ({lab or 'whole ledger'}): {message}" for lab, message in report.judgement.broken.items()]
     return [*broken, *lines]
 
 
-def _finding(finding: Finding, paint: Paint) -> list[str]:
-    where = f"{instant(finding.window[1])[:10]} to {instant(finding.window[2])[:10]}" if finding.window else "whole ledger"
-    evidence = f"  [entries {', '.join(map(str, finding.entries[:8]))}]" if finding.entries else ""
+def _group(group: list[Finding], paint: Paint) -> list[str]:
+    """What one rule says about one party: the first message in full, and how often it said so."""
+    first = group[0]
+    bounds = [finding.window for finding in group if finding.window]
+    where = f"{instant(min(w[1] for w in bounds))[:10]} to {instant(max(w[2] for w in bounds))[:10]}" if bounds else "whole ledger"
+    times = f" ({len(group)} findings)" if len(group) > 1 else ""
+    evidence = f"  [entries {', '.join(map(str, first.entries[:8]))}]" if first.entries else ""
     return [
-        f"{paint(f'{finding.outcome:9}', finding.outcome)} {finding.rule:6} {finding.lab or 'log operator'}, {where}",
-        f"          {safe(finding.message)}{evidence}",
+        f"{paint(f'{first.outcome:9}', first.outcome)} {first.rule:6} {first.lab or 'log operator'}, {where}{times}",
+        f"          {safe(first.message)}{evidence}",
     ]
 
 

@@ -49,7 +49,8 @@ def _capped(case: Case, amount: Amount, limit: int | None, what: str) -> Said:
     if amount.pflop > limit:
         return violated(said, *amount.entries)
     if amount.missing:
-        return unproven(f"{said}, without {', '.join(amount.missing)}", *amount.entries)
+        known = f"{said}, and no usage statement" if amount.entries else f"{what}: no usage statement"
+        return unproven(f"{known} of {', '.join(amount.missing)}", *amount.entries)
     if amount.unknown:
         return unproven(f"{said}, without {', '.join(amount.unknown)}, for which no peak is agreed", *amount.entries)
     return holds(said, *amount.entries)
