@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python tests/second_reader.py LOGDIR AGREEMENT.json`: reads a ledger a second time, written from specs/ alone.
 
-It imports nothing of pausectl, so that no mistake of the package is here by inheritance. It prints origin, size and root,
-`statements` (the id of each entry, null where an entry is no statement) and `marks` (the sizes of those whose quorum and
-root hold). `Seal` reads sealed telemetry. What a reader has to refuse is a ValueError.
+It imports nothing of pausectl, so that no mistake of the package is here by inheritance. It prints origin, size, root,
+the id of each entry (null where one is no statement), and the sizes of the marks with a quorum. `Seal` reads sealed
+telemetry. A refusal is any of REFUSALS; a file that is not there is an OSError, and nobody's lie.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+REFUSALS = (AttributeError, KeyError, RecursionError, TypeError, ValueError, struct.error)
 P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 Y8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
 write_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
