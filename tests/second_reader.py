@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python tests/second_reader.py LOGDIR AGREEMENT.json`: reads a ledger a second time, written from specs/ alone.
 
-It imports nothing of pausectl, so that no mistake of the package is here by inheritance. It prints origin, size, root,
-the id of each entry (null where one is no statement), and the sizes of the marks with a quorum. `Seal` reads sealed
-telemetry. A refusal is any of REFUSALS; a file that is not there is an OSError, and nobody's lie.
+It prints origin, size, root, the id of each entry (null where it is no statement), and the size of each mark that has a
+quorum. `Seal` reads sealed telemetry. A refusal is any of REFUSALS; a file that is not there is an OSError.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-REFUSALS = (AttributeError, KeyError, RecursionError, TypeError, ValueError, struct.error)
-P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+REFUSALS = (AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
+P, ORDER, TYPE = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, "https://pausectl.dev/"
 Y8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
 write_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
@@ -67,20 +66,17 @@ def keyid(public: bytes) -> str:
 def parse_json(raw: bytes, *members: str) -> Any:
     """STM-1, STM-2: read it with any parser, write it again, compare; an object with exactly these members."""
 
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        need(len(dict(pairs)) == len(pairs) and max("".join(dict(pairs)) or "a") <= "\uffff", "json: members")
-        return dict(pairs)
-
     def check(value: Any, level: int) -> None:
-        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else None
-        need(inner is None or level <= 32, "json: more than 32 levels")
         need(not isinstance(value, float) and not (isinstance(value, int) and abs(value) >= 2**53), "json: number")
-        for item in inner or ():
-            check(item, level + 1)
+        if isinstance(value, dict | list):
+            names, inner = ("".join(value), value.values()) if isinstance(value, dict) else ("", value)
+            need(level <= 32 and max(names or "a") <= "\uffff", "json: more than 32 levels, or a name above U+FFFF")
+            for item in inner:
+                check(item, level + 1)
 
-    value = json.loads(raw.decode(), object_pairs_hook=collect)
+    value = json.loads(raw.decode())
     check(value, 1)
-    need(write_json(value).encode() == raw, "json: not canonical")
+    need(write_json(value).encode() == raw, "json: not canonical")  # nor would it be with a member twice
     need(isinstance(value, dict) and sorted(value) == sorted(members), f"json: expected {members}")
     return value
 
@@ -89,10 +85,9 @@ class Entry:
     """ENV-1 to ENV-4, STM-3, STM-4."""
 
     def __init__(self, raw: bytes) -> None:
-        need(len(raw) <= 65535, "entry: more than 65,535 bytes")
         value = parse_json(raw, "payload", "payloadType", "signatures")
         body, kind = unbase64(value["payload"]), b"application/vnd.in-toto+json"
-        need(value["payloadType"].encode() == kind, "envelope: payload type")
+        need(value["payloadType"].encode() == kind and len(raw) <= 65535, "envelope: payload type, or length")
         self.signatures = {one["keyid"]: unbase64(one["sig"]) for one in value["signatures"] if len(one) == 2}
         need(list(self.signatures) == sorted(self.signatures), "signatures: order")
         need(1 <= len(self.signatures) == len(value["signatures"]) <= 32, "signatures: 1 to 32, of two members")
@@ -122,9 +117,8 @@ class Agreement:
     def __init__(self, raw: bytes) -> None:
         entry = Entry(raw)
         terms, self.id, said = entry.said, entry.id, write_json(entry.said).encode()
-        need(entry.type == "https://pausectl.dev/agreement/v1", "agreement: predicate type")
         need(entry.subjects == [{"digest": {"sha256": sha(said).hex()}, "name": terms["name"]}], "subject")
-        need(terms["version"] == 1 and terms["previous"] is None, "agreement: version 1 only")
+        need(entry.type == TYPE + "agreement/v1" and terms["version"] == 1, "agreement: type, or version")
         public = {who["id"]: [unbase64(key["public"]) for key in who["keys"]] for who in terms["principals"]}
         self.keys = {who: {keyid(key): key for key in keys} for who, keys in public.items()}
         self.bodies = {one["id"]: (one["members"], one["threshold"]) for one in terms["bodies"]}
@@ -142,7 +136,7 @@ class Agreement:
         members, threshold = self.bodies.get(party, ([party], 1))
         known = {name: key for who in members for name, key in self.keys.get(who, {}).items()}
         good = [name in known and verified(known[name], sig, entry.pae) for name, sig in entry.signatures.items()]
-        voices = [keys for who in members if (keys := self.keys.get(who, {}).keys()) & entry.signatures.keys()]
+        voices = [keys for who in set(members) if (keys := self.keys.get(who, {}).keys()) & entry.signatures.keys()]
         return all(good) and len(voices) >= threshold and all(keys <= entry.signatures.keys() for keys in voices)
 
     def open(self, note: bytes) -> tuple[int, bytes]:
@@ -171,28 +165,18 @@ class Agreement:
         need(self.log in signers and len(signers) > self.quorum, "checkpoint: too few signers")
         return int(size), root
 
-    def mark(self, entry: Entry) -> tuple[int, bytes] | None:
-        """The checkpoint of a mark, if it has a quorum and its header speaks of this agreement and log."""
+    def mark(self, entry: Entry) -> tuple[int, bytes]:
+        """The checkpoint of a mark that has a quorum, and whose header speaks of this agreement and log."""
+        header, note = entry.said["header"], entry.said["checkpoint"].encode()
+        subject = {"digest": {"sha256": sha(note).hex()}, "name": "checkpoint"}
         here = {"agreement": self.id, "log": self.log[0], "stream": "marks", "window": None}
-        try:
-            header, note = entry.said["header"], entry.said["checkpoint"].encode()
-            subject = {"digest": {"sha256": sha(note).hex()}, "name": "checkpoint"}
-            need(
-                entry.type == "https://pausectl.dev/checkpoint/v1" and entry.subjects == [subject],
-                "mark: type, or subject",
-            )
-            need(here.items() <= header.items() and header["party"] in self.keys, "mark: header")
-            need(self.signed(entry, header["party"]), "mark: signatures")
-            return self.open(note)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return None
+        need(entry.type == TYPE + "checkpoint/v1" and entry.subjects == [subject], "mark: type, or subject")
+        need(here.items() <= header.items() and header["party"] in self.keys, "mark: header")
+        need(self.signed(entry, header["party"]), "mark: signatures")
+        return self.open(note)
 
 
-def node(left: bytes, right: bytes) -> bytes:
-    return sha(b"\1", left, right)
-
-
-def fold(nodes: list[bytes], join: Callable[[bytes, bytes], bytes] = node) -> bytes:
+def fold(nodes: list[bytes], join: Callable[[bytes, bytes], bytes] = lambda *pair: sha(b"\1", *pair)) -> bytes:
     """TREE-1, SEAL-15, SEAL-18 from below: pair a level from the left, and let a last one without a neighbour rise."""
     while len(nodes) > 1:
         nodes = [join(*pair) if len(pair := nodes[i : i + 2]) > 1 else pair[0] for i in range(0, len(nodes), 2)]
@@ -224,24 +208,21 @@ def read(folder: Path, agreement: Agreement) -> dict[str, Any]:
         for path, first, end in tiles(level, size >> 8 * level):
             tile = b"".join(fold(leaves[i << 8 * level : (i + 1) << 8 * level]) for i in range(first, end))
             need((folder / path).read_bytes() == tile, f"{path}: other hashes")
-    statements: list[str | None] = []
-    marks = []
+    found: dict[str, Any] = {"statements": [None] * size, "marks": []}
     for index, raw in enumerate(entries):
         try:
             entry = Entry(raw)
-        except ValueError:  # entries never block: one that is no statement says nothing, in a ledger that is still one
-            statements.append(None)
+            found["statements"][index] = entry.id
+            mark = agreement.mark(entry)
+        except REFUSALS:  # entries never block: what is no statement, or no mark, says nothing
             continue
-        statements.append(entry.id)
-        if mark := agreement.mark(entry):
-            need(mark[0] <= index and fold(leaves[: mark[0]]) == mark[1], f"entry {index}: the log signed another tree")
-            marks.append(mark[0])
-    return {"origin": agreement.log[0], "size": size, "root": root.hex(), "statements": statements, "marks": marks}
+        need(mark[0] <= index and fold(leaves[: mark[0]]) == mark[1], f"entry {index}: the log signed another tree")
+        found["marks"].append(mark[0])
+    return {"origin": agreement.log[0], "size": size, "root": root.hex(), **found}
 
 
-def beside(place: int, count: int) -> Iterator[tuple[int, int]]:
+def beside(place: int, count: int, level: int = 0) -> Iterator[tuple[int, int]]:
     """Level and position of each neighbour on the way up, in a tree of so many leaves."""
-    level = 0
     while count > 1:
         if place ^ 1 < count:
             yield level, place ^ 1
@@ -271,19 +252,14 @@ class Seal:
     def leaf(self, block: int, place: int, row: bytes, salt: bytes) -> bytes:
         return sha(b"\x10", self.ctx, struct.pack(">QI", block, place), row, salt)
 
-    def node(self, counts: list[int], *hashed: bytes) -> bytes:
-        need(max(counts) < 2**64, "seal: a sum above 2^64 - 1")
+    def block(self, counts: list[int], rows_root: bytes) -> bytes:
         head = struct.pack(">4Q", *counts)
-        return head + (sha(b"\x11", self.ctx, *hashed) if len(hashed) > 1 else sha(b"\x12", self.ctx, head, *hashed))
+        return head + sha(b"\x12", self.ctx, head, rows_root)
 
     def join(self, left: bytes, right: bytes) -> bytes:
+        """SEAL-18, SEAL-19: what does not fit into 64 bits, `struct` refuses."""
         counts = zip(struct.unpack(">4Q", left[:32]), struct.unpack(">4Q", right[:32]), strict=True)
-        return self.node([one + two for one, two in counts], left, right)
-
-    def block(self, index: int, rows: list[bytes], secret: bytes) -> bytes:
-        salts = [hmac.digest(secret, struct.pack(">I", place), "sha256")[:16] for place in range(len(rows))]
-        leaves = [self.leaf(index, place, row, salt) for place, (row, salt) in enumerate(zip(rows, salts, strict=True))]
-        return self.node([len(rows), *self.adds(rows)], fold(leaves))
+        return struct.pack(">4Q", *map(sum, counts)) + sha(b"\x11", self.ctx, left, right)
 
     def seal(self, rows: list[bytes], master: bytes) -> tuple[bytes, str]:
         """The top node, and the id."""
@@ -291,7 +267,10 @@ class Seal:
         blocks = []
         for index in range(max(1, -(-len(rows) // self.per_block))):
             secret = hmac.digest(master, b"pausectl block" + self.ctx + struct.pack(">Q", index), "sha256")
-            blocks.append(self.block(index, rows[index * self.per_block :][: self.per_block], secret))
+            mine = rows[index * self.per_block :][: self.per_block]
+            salts = [hmac.digest(secret, struct.pack(">I", place), "sha256")[:16] for place in range(len(mine))]
+            leaves = [self.leaf(index, place, row, salts[place]) for place, row in enumerate(mine)]
+            blocks.append(self.block([len(mine), *self.adds(mine)], fold(leaves)))
         top = fold(blocks, self.join)
         return top, sha(b"\x13", self.ctx, top).hex()
 
@@ -301,18 +280,14 @@ class Seal:
         total, (block, place) = int.from_bytes(top[:8], "big"), divmod(opening["index"], self.per_block)
         need(0 <= opening["index"] < total, "opening: index")
         row, sums = unhex(opening["row"], 49), list(struct.unpack(">3Q", unhex(opening["block_sums"], 24)))
-        count, value = (
-            min(self.per_block, total - block * self.per_block),
-            self.leaf(block, place, row, unhex(opening["salt"], 16)),
-        )
+        count, least = min(self.per_block, total - block * self.per_block), self.adds([row])
+        need(all(map(int.__le__, least, sums)) and (count > 1 or least == sums), "opening: sums")
+        value = self.leaf(block, place, row, unhex(opening["salt"], 16))
         for (_, position), text in zip(beside(place, count), opening["row_path"], strict=True):
-            value = node(value, unhex(text, 32)) if position & 1 else node(unhex(text, 32), value)
-        least = self.adds([row])
-        need(all(a <= b for a, b in zip(least, sums, strict=True)) and (count > 1 or least == sums), "opening: sums")
-        value = self.node([count, *sums], value)
-        for (level, position), text in zip(
-            beside(block, -(-total // self.per_block)), opening["block_path"], strict=True
-        ):
+            value = fold([value, unhex(text, 32)] if position & 1 else [unhex(text, 32), value])
+        value = self.block([count, *sums], value)
+        upwards = beside(block, -(-total // self.per_block))
+        for (level, position), text in zip(upwards, opening["block_path"], strict=True):
             first, end = (min(at * self.per_block << level, total) for at in (position, position + 1))
             need(int(text[:16], 16) == end - first, "opening: a row count that is not that of its place")
             value = self.join(value, unhex(text, 64)) if position & 1 else self.join(unhex(text, 64), value)

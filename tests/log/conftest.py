@@ -103,7 +103,7 @@ class Killed:
     def __init__(self, at: int) -> None:
         self.left = at
 
-    def __call__(self, call: str, path: Path) -> None:
+    def __call__(self, *_: object) -> None:
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         self.left -= 1
@@ -142,7 +142,7 @@ class Inode:
 
 
 class Lossy:
-    """A pessimistic disk: of a file only what was fsynced remains, of a directory only the names that it had when it was.
+    """A pessimistic disk: of a file and of a directory only what it was at its last fsync remains.
 
     Watches a `Disk`, keeps in `cuts` what a power cut just before each system call would leave, and `seen`, every
     checkpoint that readers could have read by then.

@@ -127,11 +127,31 @@ def test_readings_on_the_edges_serve_one_window_each():
     assert short(make(readings, 2000, 3000)) == [(2000, 3000, 1000, 2000)]
 
 
-def test_power_is_held_flat_where_no_reading_lies_beyond_the_edge():
+def test_power_at_an_edge_is_rounded_half_to_even():
     # SEAL-6
-    assert short(make([(2000, 4000)], 1000, 4000)) == [(1000, 2000, 4000, 4000), (2000, 4000, None, 8000)]
-    assert short(make([(900, 4000)], 1000, 4000)) == [(1000, 4000, None, 12000)]
-    assert short(make([(5000, 4000)], 1000, 4000)) == [(1000, 4000, None, 12000)]
+    for low, at_the_edge in ((1000, 1000), (1001, 1002)):  # 1000.5 and 1001.5 mW
+        [row] = make([(0, low), (2000, low + 1)], 1000, 2000)
+        assert row.energy_mj == (at_the_edge + low + 1) * 1000 // 2000
+
+
+def test_silence_at_an_edge_is_a_gap_and_no_guess():
+    # SEAL-7
+    assert short(make([(2000, 4000)], 1000, 4000)) == [(1000, 2000, 4000, None), (2000, 4000, None, None)]
+    assert short(make([(2000, 4000), (3000, 4000)], 1000, 4000)) == [
+        (1000, 2000, 4000, None),
+        (2000, 3000, 4000, 4000),
+        (3000, 4000, None, None),
+    ]
+    assert short(make([(900, 4000)], 1000, 4000)) == [(1000, 4000, None, None)]
+    assert short(make([(1000, 4000)], 1000, 4000)) == [(1000, 4000, None, None)]
+    assert short(make([(4000, 4000)], 1000, 4000)) == [(1000, 4000, 4000, None)]
+    assert short(make([(5000, 4000)], 1000, 4000)) == [(1000, 4000, None, None)]
+
+
+def test_a_reading_on_an_edge_leaves_no_silence_there():
+    # SEAL-7
+    assert short(make([(1000, 4000), (3000, 4000)], 1000, 4000)) == [(1000, 3000, 4000, 8000), (3000, 4000, None, None)]
+    assert short(make([(2000, 4000), (4000, 4000)], 1000, 4000)) == [(1000, 2000, 4000, None), (2000, 4000, 4000, 8000)]
 
 
 def test_a_window_between_two_readings():
@@ -142,8 +162,7 @@ def test_nothing_is_integrated_across_a_gap():
     # SEAL-7
     readings = [(0, 1000), (1000, 1000), (6001, 1000), (7001, 1000)]
     assert short(make(readings, 0, 7001)) == [(0, 1000, 1000, 1000), (1000, 6001, 1000, None), (6001, 7001, 1000, 1000)]
-    assert short(make([(5001, 1000)], 0, 5001)) == [(0, 5001, 1000, None)]  # too far to hold flat
-    assert short(make([(0, 1000), (6000, 1000)], 5500, 6000)) == [(5500, 6000, 1000, None)]  # nor to interpolate
+    assert short(make([(0, 1000), (6000, 1000)], 5500, 6000)) == [(5500, 6000, 1000, None)]  # nor interpolated
     assert short(make([], 0, 10)) == [(0, 10, None, None)]
 
 
@@ -180,13 +199,8 @@ windows = st.lists(st.integers(0, 400), min_size=3, max_size=3, unique=True).map
 
 def exact(at, start, end, max_gap_ms):
     """Energy in mJ and covered time, by fractions and segments alone."""
-    points = sorted(at.items())
-    if points and points[0][0] > start:
-        points.insert(0, (start, points[0][1]))
-    if points and points[-1][0] < end:
-        points.append((end, points[-1][1]))
     energy, covered = Fraction(0), 0
-    for (t0, p0), (t1, p1) in pairwise(points):
+    for (t0, p0), (t1, p1) in pairwise(sorted(at.items())):
         a, b = max(t0, start), min(t1, end)
         if a < b and t1 - t0 <= max_gap_ms:
             middle = p0 + Fraction(p1 - p0, t1 - t0) * (Fraction(a + b, 2) - t0)

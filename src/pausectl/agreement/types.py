@@ -102,7 +102,12 @@ class Ratio(Model):
     @property
     def value(self) -> Fraction:
         """Exactly what it says."""
-        return Fraction(self.numerator, self.denominator)
+        return _fraction(self.numerator, self.denominator)
+
+
+@lru_cache(maxsize=4096)
+def _fraction(numerator: int, denominator: int) -> Fraction:
+    return Fraction(numerator, denominator)
 
 
 class Span(Model):

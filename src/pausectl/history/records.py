@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pausectl.agreement.document import Agreement, Limits
 from pausectl.agreement.lifecycle import State
@@ -98,10 +98,14 @@ class LabBook:
 
 @dataclass(slots=True)
 class WindowBook:
-    """Everything filed for one window: by lab, and what others said to close it."""
+    """Everything filed for one window: by lab, and what others said to close it.
+
+    memo: answers that are the same for every lab, kept by the rule that gives them.
+    """
 
     labs: dict[str, LabBook] = field(default_factory=dict)
     closes: dict[str, list[Filed[Close]]] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def lab(self, name: str) -> LabBook:
         """The book of one lab, made when first asked for."""

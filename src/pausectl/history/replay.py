@@ -160,11 +160,10 @@ class History:
     def _numbered(self, filed: Filed[Predicate]) -> bool:
         """Enter a statement's number; False for a repetition or a twin, which have no effect."""
         header = filed.claim.header
-        stream = self.streams.of(header.party, header.stream)
         prefix = bytes.fromhex(filed.id)[:ID_BYTES]
-        known = stream.at(header.sequence)
+        known = self.streams.of(header.party, header.stream).at(header.sequence)
         if known is None:
-            stream.put(header.sequence, prefix, filed.index)
+            self.streams.put(header.party, header.stream, header.sequence, prefix, filed.index)
         elif known[0] == prefix:
             self._problem(Trouble.DUPLICATE, filed.index, f"the same statement as entry {known[1]}")
         else:

@@ -67,6 +67,8 @@ def _load(saved: dict[str, Any], history: History) -> None:
     history.twins = [Twin(*twin) for twin in saved["twins"]]
     for party, name, *stream in saved["streams"]:
         history.streams.known[party, name] = _unstream(*stream)
+        if history.streams.known[party, name].hole is not None:
+            history.streams.torn.add((party, name))
     history.standing.accessions = {lab: _unall(filed) for lab, filed in saved["accessions"].items()}
     history.standing.happenings = {
         track: [Happening(window, index, Event(event), term) for window, index, event, term in happened]

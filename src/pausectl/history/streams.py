@@ -43,7 +43,7 @@ class Stream:
         return self.ahead.get(sequence)
 
     def put(self, sequence: int, prefix: bytes, leaf: int) -> None:
-        """Enter a number that `at` does not know."""
+        """Enter a number that `at` does not know; `Streams.put` also keeps the list of those with holes."""
         if sequence > self.count + MAX_AHEAD:
             self.beyond = sequence if self.beyond is None else min(self.beyond, sequence)
             return
@@ -60,14 +60,24 @@ class Stream:
 
 
 class Streams:
-    """All streams of the ledger, by party and name."""
+    """All streams of the ledger, by party and name. torn: those with a hole."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Stream] = {}
+        self.torn: set[tuple[str, str]] = set()
 
     def of(self, party: str, name: str) -> Stream:
         """The stream, made when first asked for."""
         return self.known.setdefault((party, name), Stream())
+
+    def put(self, party: str, name: str, sequence: int, prefix: bytes, leaf: int) -> None:
+        """Enter a number of a stream that it does not know."""
+        stream = self.of(party, name)
+        stream.put(sequence, prefix, leaf)
+        if stream.hole is not None:
+            self.torn.add((party, name))
+        elif self.torn:
+            self.torn.discard((party, name))
 
     def count(self, party: str, name: str) -> int:
         """How many statements of a stream stand without a hole."""
@@ -83,7 +93,8 @@ class Streams:
 
     def holes(self, parties: frozenset[str], *, others: bool = False) -> Iterator[Gap]:
         """Numbers missing below one that is there, in the streams of `parties` (or of everybody else)."""
-        for (party, name), stream in self.known.items():
+        for party, name in sorted(self.torn):
+            stream = self.known[party, name]
             if stream.hole is not None and (party in parties) is not others:
                 later = stream.ahead[min(stream.ahead)][1] if stream.ahead else -1
                 yield Gap(party, name, stream.hole, later)

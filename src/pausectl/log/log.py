@@ -63,6 +63,9 @@ class Log:
             storage.clear_stage(home, disk)
             self._begin()
             self._catch_up()
+            # What witnesses probably remember; if not, they say so, which costs a second request.
+            cosigned = len(note.parse(self.checkpoint).signatures) > 1
+            self._cosigned_size = self.size if cosigned else self._index.book.mark_size
         except BaseException:
             self._index.close()
             raise
@@ -199,18 +202,14 @@ class Log:
 
     def _cosigned(self, witnesses: Sequence[Witness]) -> note.Note:
         sequencer = self._sequencer
-        heard = publish.collect(sequencer.head, sequencer.tiles, self.agreement, witnesses, self._last_cosigned())
+        heard = publish.collect(sequencer.head, sequencer.tiles, self.agreement, witnesses, self._cosigned_size)
         self._complaints += heard.complaints
         if not heard.quorum.reached:
             told = "; ".join((f"cosigned by {heard.quorum}", *heard.complaints))
             raise Unavailable(f"checkpoint of size {self.size}: {told}", hint="repeat it when they can be reached")
         sequencer.publish(heard.signed)
+        self._cosigned_size = self.size
         return heard.signed
-
-    def _last_cosigned(self) -> int:
-        """What witnesses probably remember; if not, they say so, which costs a second request."""
-        cosigned = len(note.parse(self.checkpoint).signatures) > 1
-        return self.size if cosigned else self._index.book.mark_size
 
     # ── starting, ending ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -22,7 +22,7 @@ from pausectl.wire.canonical import MAX_BYTES, dump, load
 from pausectl.wire.keys import PublicKey, Signer, base64, unbase64
 
 IN_TOTO = "application/vnd.in-toto+json"
-MAX_SIGNATURES = 32
+MAX_SIGNATURES = 100
 _KEYID = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 _HEAD = b'{"payload":"'
@@ -86,7 +86,7 @@ def parse(raw: bytes) -> Envelope:
     serialisation: canonical JSON with exactly the members payload, payloadType and signatures, base64 with padding and
     zero spare bits, at most 65,535 bytes.
 
-    [ENV-3] The signatures of an envelope MUST be between 1 and 32, in strictly rising order of keyid.
+    [ENV-3] The signatures of an envelope MUST be between 1 and 100, in strictly rising order of keyid.
     """
     value = load(raw, limit=MAX_BYTES)
     if not isinstance(value, dict) or sorted(value) != ["payload", "payloadType", "signatures"]:

@@ -51,7 +51,7 @@ def device_id(name: str) -> bytes:
 class Row:
     """What one device did in [start_ms, end_ms): Unix milliseconds, milliwatts, millijoules.
 
-    power_mw: the reading taken at end_ms; None where nothing was read at that moment (an edge of the window).
+    power_mw: the reading taken at end_ms; None where nothing was read at that moment (the end of the window).
     energy_mj: from start_ms to end_ms; None says that it is not known, and the time counts as a gap, never as zero.
     """
 
@@ -135,20 +135,22 @@ def rows_from_readings(
     readings: (time_ms, power_mw) in any order; those nearest outside the window serve to interpolate at its edges,
     so hand them in. max_gap_ms: the longest distance of two readings that is integrated. Malformed: a bad reading.
 
-    [SEAL-7] A collector MUST NOT integrate between two readings, or a reading and an edge it is held flat to, that
-    are further apart than the agreed maximum gap; the row there has null energy.
+    [SEAL-7] A collector MUST NOT integrate before the first reading, after the last, or between two that are further
+    apart than the agreed maximum gap; the row there has null energy.
+
+    Holding the nearest reading flat to an edge was rejected: it is a guess, and zero would be another.
     """
     if not 0 <= start_ms < end_ms <= MAX_U64 or max_gap_ms < 0:
         raise UsageFault(f"window: expected 0 <= start < end, gap >= 0, found {start_ms}, {end_ms}, {max_gap_ms}")
     at = _clean(readings)
     rows, carry = [], 0
-    for before, after in pairwise(_knots(list(at.items()), start_ms, end_ms)):
-        start, end, energy = max(before[0], start_ms), min(after[0], end_ms), None
-        if after[0] - before[0] <= max_gap_ms:
-            first, last = _power(before, after, start), _power(before, after, end)
+    for (t0, p0), (t1, p1) in pairwise(_knots(list(at.items()), start_ms, end_ms)):
+        start, end, energy = max(t0, start_ms), min(t1, end_ms), None
+        if p0 is not None and p1 is not None and t1 - t0 <= max_gap_ms:
+            first, last = (_power((t0, p0), (t1, p1), time_ms) for time_ms in (start, end))
             energy, carry = _trapezoid(first, last, end - start, carry)
         rows.append(Row(device, start, end, at.get(end), energy))
-    return rows or [Row(device, start_ms, end_ms, None, None)]
+    return rows
 
 
 @enforces("SEAL-5")
@@ -170,20 +172,18 @@ def _clean(readings: Iterable[tuple[int, int]]) -> dict[int, int]:
     return dict(sorted(at.items()))
 
 
-@enforces("SEAL-6")
-def _knots(known: list[tuple[int, int]], start_ms: int, end_ms: int) -> list[tuple[int, int]]:
-    """The points between which power is linear: from the last at or before start_ms to the first at or after end_ms.
+def _knots(known: list[tuple[int, int]], start_ms: int, end_ms: int) -> list[tuple[int, int | None]]:
+    """The readings from the last at or before start_ms to the first at or after end_ms.
 
-    [SEAL-6] Power at an edge of the window MUST be interpolated between the nearest readings on both sides of it and
-    rounded half to even, or, where no reading lies at or beyond the edge, held flat from the nearest reading.
+    Where there is none at or beyond an edge, the edge itself stands there, with no power.
     """
-    first = max(bisect_right(known, start_ms, key=lambda reading: reading[0]) - 1, 0)
+    first = bisect_right(known, start_ms, key=lambda reading: reading[0]) - 1
     last = bisect_left(known, end_ms, key=lambda reading: reading[0])
-    knots = known[first : last + 1]
-    if knots and knots[0][0] > start_ms:
-        knots.insert(0, (start_ms, knots[0][1]))
-    if knots and knots[-1][0] < end_ms:
-        knots.append((end_ms, knots[-1][1]))
+    knots: list[tuple[int, int | None]] = list(known[max(first, 0) : last + 1])
+    if first < 0:
+        knots.insert(0, (start_ms, None))
+    if last == len(known):
+        knots.append((end_ms, None))
     return knots
 
 
@@ -199,8 +199,13 @@ def _trapezoid(first_mw: int, last_mw: int, duration_ms: int, carry: int) -> tup
     return energy, area - energy * _UJ2_PER_MJ
 
 
+@enforces("SEAL-6")
 def _power(before: tuple[int, int], after: tuple[int, int], time_ms: int) -> int:
-    """Power on the line between two knots, in mW, rounded half to even."""
+    """Power in mW at a moment from one reading to the next.
+
+    [SEAL-6] Power at an edge of the window that lies between two readings MUST be interpolated linearly between the
+    nearest on both sides of it and rounded half to even.
+    """
     (t0, p0), (t1, p1) = before, after
     return _half_even(p0 * (t1 - time_ms) + p1 * (time_ms - t0), t1 - t0)
 

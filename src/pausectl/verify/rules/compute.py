@@ -45,7 +45,7 @@ def _capped(case: Case, amount: Amount, limit: int | None, what: str) -> Said:
     if limit is None:
         return not_applicable(f"{what}: no limit in state {case.state}")
     caps = case.agreement.document.mfu.caps
-    said = f"{what}: {amount.pflop} pflop of {limit} allowed in {case.state} (at MFU {float(caps.value):g} of the attested precision's peak)"
+    said = f"{what}: {amount.pflop:,} pflop of {limit:,} allowed in {case.state} (at MFU {float(caps.value):g} of the attested precision's peak)"
     if amount.pflop > limit:
         return violated(said, *amount.entries)
     if amount.missing:
@@ -89,7 +89,7 @@ def _lineage(case: Case, lineage: frozenset[str], now: dict[str, int], limit: in
     margin = _Z * sum((claim.actual_uncertainty_pflop or 0) ** 2 for claim in closed) ** 0.5
     entries = tuple(filed.index for record in records for filed in (*record.registered, *record.closed))
     evidence = (*entries, *(filed.index for versions in case.book.usage.values() for filed in versions))
-    said = f"lineage {' + '.join(sorted(lineage))}: {derived} pflop by booked time, {actual} ± {margin:.0f} as closed, of {limit}"
+    said = f"lineage {' + '.join(sorted(lineage))}: {derived:,} pflop by booked time, {actual:,} ± {margin:,.0f} as closed, of {limit:,}"
     if derived > limit or actual - margin > limit:
         return violated(said, *evidence)
     return holds(said, *evidence) if actual + margin <= limit else unproven(said, *evidence)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pausectl.agreement.document import OVERSEERS, Agreement, Due
 from pausectl.agreement.types import instant
-from pausectl.history.records import C, Case, Filed, Gap
+from pausectl.history.records import C, Case, Filed, Gap, WindowBook
 from pausectl.history.replay import LAB_STREAMS
 from pausectl.predicates.inventory import Inventory
 from pausectl.predicates.usage import Usage
@@ -121,8 +121,15 @@ def closes_carry_every_head(case: Case) -> Iterator[Said]:
 
     Cannot see: streams that the agreement does not foresee.
     """
-    for party, filings in case.window_book.closes.items():
-        required = set(required_heads(case.agreement, party))
+    memo = case.window_book.memo
+    if "COV-5" not in memo:
+        memo["COV-5"] = list(_closes(case.agreement, case.window_book))
+    yield from memo["COV-5"]
+
+
+def _closes(agreement: Agreement, book: WindowBook) -> Iterator[Said]:
+    for party, filings in book.closes.items():
+        required = set(required_heads(agreement, party))
         for filed in filings:
             missing = required - {(head.party, head.stream) for head in filed.claim.heads}
             if missing:

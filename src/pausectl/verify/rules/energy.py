@@ -70,7 +70,7 @@ def work_is_physically_possible(case: Case) -> Iterator[Said]:
         )
         supplied = reading.meter.claim.energy_wh + reading.meter.claim.onsite_generation_energy_wh
         bound = physics.bound_pflop(supplied, best, document.power.chip_headroom.value)
-        said = f"{reading.facility}: {claimed} pflop filed, at most {int(bound)} possible with {supplied} Wh"
+        said = f"{reading.facility}: {claimed:,} pflop filed, at most {int(bound):,} possible with {supplied:,} Wh"
         yield violated(said, *reading.entries) if claimed > bound else holds(said, *reading.entries)
 
 
@@ -101,8 +101,8 @@ def _balance(case: Case, reading: Reading) -> Said:
     missed = detectable_pflop(case, reading, sigma)
     windows = case.window - case.pause_since + 1 if case.pause_since is not None else 1
     said = (
-        f"{reading.facility}: residual {residual:.0f} Wh, z = {z:.2f} (limit ±{limit:.2f}, false alarm {false_alarm:g} "
-        f"per window and side); a hidden run of {missed} pflop in this window, or {missed * windows} over the pause so "
+        f"{reading.facility}: residual {residual:,.0f} Wh, z = {z:.2f} (limit ±{limit:.2f}, false alarm {false_alarm:g} "
+        f"per window and side); a hidden run of {missed:,} pflop in this window, or {missed * windows:,} over the pause so "
         f"far, would be seen with probability {detection:g}"
     )
     guard = float(statistics.guard.value)
@@ -112,7 +112,7 @@ def _balance(case: Case, reading: Reading) -> Said:
         way = "energy that no filed work explains" if z > 0 else "filed work that drew no energy"
         return violated(f"{said}: {way}", *reading.entries)
     if missed > statistics.goal_pflop:
-        return unproven(f"{said}; the goal is {statistics.goal_pflop}", *reading.entries)
+        return unproven(f"{said}; the goal is {statistics.goal_pflop:,}", *reading.entries)
     return holds(said, *reading.entries)
 
 

@@ -172,9 +172,9 @@ def windows_close(history: History) -> Iterator[Said]:
 
 @ledger_rule("INV-4")
 def facilities_are_those_agreed(history: History) -> Iterator[Said]:
-    """[INV-4] A lab MUST file only about facilities that the agreement lists as its own.
+    """[INV-4] A party MUST NOT file about a facility or a lab that the agreement does not give it to file about.
 
-    Why: what is due, and which meter reads it, is fixed for listed facilities only.
+    Why: what is due, and which meter reads it, is fixed for listed facilities only; the statement has no effect.
 
     Cannot see: what stands in an unlisted facility.
     """

@@ -53,13 +53,13 @@ def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
         record = case.record.runs.get(run_id)
         pflop = compute.ceil(compute.pflop(amount, case.agreement.document.mfu.caps.value))
         if record is not None and record.registered:
-            yield holds(f"{run_id}: {pflop} pflop booked, registered", *evidence, record.registered[0].index)
+            yield holds(f"{run_id}: {pflop:,} pflop booked, registered", *evidence, record.registered[0].index)
         elif pflop < threshold:
-            yield holds(f"{run_id}: {pflop} pflop booked, below {threshold}", *evidence)
+            yield holds(f"{run_id}: {pflop:,} pflop booked, below {threshold:,}", *evidence)
         elif any(gap.party == case.lab and gap.stream == "runs" for gap in case.gaps):
-            yield unproven(f"{run_id}: {pflop} pflop booked; its registration may be missing from the ledger", *evidence)
+            yield unproven(f"{run_id}: {pflop:,} pflop booked; its registration may be missing from the ledger", *evidence)
         else:
-            yield violated(f"{run_id}: {pflop} pflop booked to a run that is not registered", *evidence)
+            yield violated(f"{run_id}: {pflop:,} pflop booked to a run that is not registered", *evidence)
     if not now:
         yield not_applicable("no time is booked to a run")
 
@@ -84,7 +84,7 @@ def training_is_booked(case: Case) -> Iterator[Said]:
         training = gflop(case.agreement, usage.claim.work, TRAINING)
         loose = training - sum(booked(case.agreement, [[usage]]).values())
         pflop = compute.ceil(compute.pflop(loose, caps))
-        said = f"{facility}: {pflop} pflop of training without a run, {threshold} allowed"
+        said = f"{facility}: {pflop:,} pflop of training without a run, {threshold:,} allowed"
         yield violated(said, usage.index) if pflop >= threshold else holds(said, usage.index)
 
 
