@@ -89,17 +89,17 @@ class Entry:
         body, kind = unbase64(value["payload"]), b"application/vnd.in-toto+json"
         need(value["payloadType"].encode() == kind and len(raw) <= 65535, "envelope: payload type, or length")
         self.signatures = {one["keyid"]: unbase64(one["sig"]) for one in value["signatures"] if len(one) == 2}
-        need(list(self.signatures) == sorted(self.signatures), "signatures: order")
-        need(1 <= len(self.signatures) == len(value["signatures"]) <= 32, "signatures: 1 to 32, of two members")
+        need([one["keyid"] for one in value["signatures"]] == sorted(self.signatures), "signatures: order, or members")
+        need(re.fullmatch("(SHA256:[A-Za-z0-9+/]{43} ){1,100}", " ".join([*self.signatures, ""])), "signatures: keyids")
         self.pae = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(body), body)
         self.id = sha(self.pae).hex()
         said = parse_json(body, "_type", "predicate", "predicateType", "subject")
         need(said["_type"] == "https://in-toto.io/Statement/v1" and said["predicate"].keys(), "statement")
         for one in said["subject"]:
             need(one.keys() == {"digest", "name"} and one["digest"].keys() == {"sha256"}, "subject: members")
-            need(unhex(one["digest"]["sha256"], 32) and isinstance(one["name"], str), "subject: kinds")
+            need(unhex(one["digest"]["sha256"], 32) and one["name"].encode(), "subject: digest, or name")
         self.type, self.said, self.subjects = said["predicateType"], said["predicate"], said["subject"]
-        need(isinstance(self.type, str) and 1 <= len(self.subjects) <= 1024, "statement: type, or subjects")
+        need(self.type.encode() and 1 <= len(self.subjects) <= 1024, "statement: type, or subjects")
 
 
 def vkey(text: str) -> tuple[str, bytes, int, bytes]:
@@ -115,7 +115,7 @@ class Agreement:
     """A trusted agreement: AGR-2 to AGR-5, with the id that stands in every header."""
 
     def __init__(self, raw: bytes) -> None:
-        entry = Entry(raw)
+        entry = Entry(raw.removesuffix(b"\n"))
         terms, self.id, said = entry.said, entry.id, write_json(entry.said).encode()
         need(entry.subjects == [{"digest": {"sha256": sha(said).hex()}, "name": terms["name"]}], "subject")
         need(entry.type == TYPE + "agreement/v1" and terms["version"] == 1, "agreement: type, or version")
@@ -211,13 +211,13 @@ def read(folder: Path, agreement: Agreement) -> dict[str, Any]:
     found: dict[str, Any] = {"statements": [None] * size, "marks": []}
     for index, raw in enumerate(entries):
         try:
-            entry = Entry(raw)
-            found["statements"][index] = entry.id
-            mark = agreement.mark(entry)
+            found["statements"][index] = (entry := Entry(raw)).id
+            mark, claimed = agreement.mark(entry)
+            need(mark <= index, "mark: beyond its place")
         except REFUSALS:  # entries never block: what is no statement, or no mark, says nothing
             continue
-        need(mark[0] <= index and fold(leaves[: mark[0]]) == mark[1], f"entry {index}: the log signed another tree")
-        found["marks"].append(mark[0])
+        need(fold(leaves[:mark]) == claimed, f"entry {index}: the log signed another tree")
+        found["marks"].append(mark)
     return {"origin": agreement.log[0], "size": size, "root": root.hex(), **found}
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import sqrt
 from statistics import NormalDist
 
@@ -41,7 +42,10 @@ class Sigmas:
 
 def expected_wh(load: Iterable[tuple[int, int, Fraction]], chain: Chain) -> Fraction:
     """E_hat. load: (accelerator_seconds, rated_watts, power fraction) for each category and sku."""
-    watt_seconds = sum((seconds * watts * fraction for seconds, watts, fraction in load), Fraction(0))
+    parts: dict[int, int] = {}  # by denominator: exact, and quicker than adding fractions
+    for seconds, watts, fraction in load:
+        parts[fraction.denominator] = parts.get(fraction.denominator, 0) + seconds * watts * fraction.numerator
+    watt_seconds = sum((Fraction(total, denominator) for denominator, total in parts.items()), Fraction(0))
     return chain.pue * chain.it_factor * watt_seconds / 3600
 
 
@@ -51,14 +55,20 @@ def residual_sigma_wh(meter_wh: float, expected: float, sigmas: Sigmas) -> float
     return sqrt((sigmas.meter * meter_wh) ** 2 + relative * expected**2)
 
 
+@lru_cache(maxsize=256)
+def quantile(probability: float) -> float:
+    """z_p of the standard normal distribution."""
+    return _NORMAL.inv_cdf(probability)
+
+
 def action_limit(false_alarm: float) -> float:
     """z_(1−α): the one-sided limit, in sigmas, of a test with this false-alarm probability."""
-    return _NORMAL.inv_cdf(1 - false_alarm)
+    return quantile(1 - false_alarm)
 
 
 def detectable_wh(sigma_wh: float, false_alarm: float, detection: float) -> float:
     """Smallest additional energy found with probability `detection`."""
-    return (action_limit(false_alarm) + _NORMAL.inv_cdf(detection)) * sigma_wh
+    return (action_limit(false_alarm) + quantile(detection)) * sigma_wh
 
 
 def hidden_accelerator_seconds(energy_wh: float, chain: Chain, rated_watts: int, training_fraction: Fraction) -> float:

@@ -277,8 +277,8 @@ def _check(doc: Document) -> None:
         raise ValueError(f"witnesses: {k} of {n} with {f} faulty: expected faulty < quorum and 2·quorum > n + faulty")
     if (doc.version == 1) != (doc.previous is None):
         raise ValueError("previous: expected null in version 1, and a digest in every later one")
-    if not doc.hardware:
-        raise ValueError("hardware: expected at least one kind of accelerator")
+    if not doc.hardware or not all(chip.peak_gflop_per_second for chip in doc.hardware):
+        raise ValueError("hardware: expected at least one kind of accelerator, and a peak for each")
 
 
 def _holders(doc: Document, role: Role) -> set[str]:
@@ -332,7 +332,12 @@ class Agreement:
 
     def holders(self, role: str) -> tuple[str, ...]:
         """Ids of the principals that have a role."""
-        return tuple(p.id for p in self.document.principals if role in p.roles)
+        return self._holders.get(role, ())
+
+    @cached_property
+    def _holders(self) -> dict[str, tuple[str, ...]]:
+        roles = {role for p in self.document.principals for role in p.roles}
+        return {role: tuple(p.id for p in self.document.principals if role in p.roles) for role in roles}
 
     @cached_property
     def facilities(self) -> dict[str, Facility]:
@@ -343,6 +348,15 @@ class Agreement:
     def hardware(self) -> dict[str, Accelerator]:
         """Accelerators by sku."""
         return {a.sku: a for a in self.document.hardware}
+
+    @cached_property
+    def peaks(self) -> dict[tuple[str, str | None], int]:
+        """(sku, precision) → gflop_per_second; for precision None the sku's best format."""
+        found: dict[tuple[str, str | None], int] = {}
+        for chip in self.document.hardware:
+            found |= {(chip.sku, precision): peak for precision, peak in chip.peak_gflop_per_second.items()}
+            found[chip.sku, None] = max(chip.peak_gflop_per_second.values())
+        return found
 
     @cached_property
     def log_key(self) -> VerifierKey:

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from pausectl.errors import PausectlError
+from pausectl.report.inert import safe
 
 #: Command → (module in this folder, one line of help). The table prints the help, so that `--help` imports no party.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -63,33 +64,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; the only place where an exception becomes one."""
     try:
         result: Any = cli.main(args=arguments, prog_name="pausectl", standalone_mode=False)
-        sys.stdout.flush()
-    except PausectlError as error:
-        return complain(str(error), error.hint, error.exit_code)
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.UsageError as error:
-        hint = f"try '{error.ctx.command_path} --help'" if error.ctx else ""
-        return complain(_lower(error.format_message()), hint, 2)
-    except click.ClickException as error:
-        return complain(_lower(error.format_message()), "", 2)
+        if sys.stdout is not None:  # as it is after `>&-`
+            sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at exit
-        return 141
-    except Exception as error:  # noqa: BLE001 - a bug must end in 5, never in 1, which would be a verdict
-        if os.environ.get("PAUSECTL_DEBUG"):
+        return hang_up()
+    except SystemExit as error:  # how click ends after a closed pipe, with 1, and after shell completion, with 0
+        return hang_up() if error.code else 0
+    except Exception as error:
+        if os.environ.get("PAUSECTL_DEBUG") and not isinstance(error, PausectlError | click.ClickException):
             raise
-        return complain(f"internal error: {type(error).__name__}: {error}", "PAUSECTL_DEBUG=1 shows where", 5)
+        return complain(*blame(error))
     return result if isinstance(result, int) else 0
+
+
+def blame(error: Exception) -> tuple[str, str, int]:
+    """Message, hint and exit code. A bug of ours must end in 5, never in 1, which would be a verdict."""
+    if isinstance(error, PausectlError):
+        return str(error), error.hint, error.exit_code
+    if isinstance(error, click.ClickException):
+        hint = f"try '{error.ctx.command_path} --help'" if isinstance(error, click.UsageError) and error.ctx else ""
+        return _lower(error.format_message()), hint, 2
+    return f"internal error: {type(error).__name__}: {error}", "PAUSECTL_DEBUG=1 shows where", 5
+
+
+def hang_up() -> int:
+    """Whoever read stdout has gone: the shell's code for that, and nowhere to write to for what is still buffered."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at exit
+    return 141
 
 
 def complain(message: str, hint: str, code: int) -> int:
     """One line on stderr, perhaps a hint; the code for returning."""
-    click.echo(f"pausectl: error: {message}", err=True)
+    click.echo(f"pausectl: error: {safe(message)}", err=True)
     if hint:
-        click.echo(f"pausectl: hint: {hint}", err=True)
+        click.echo(f"pausectl: hint: {safe(hint)}", err=True)
     return code
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from pausectl.agreement import document
-from pausectl.cli.files import load_agreement, load_key, read, write
-from pausectl.errors import PausectlError
+from pausectl.cli.files import load_agreement, load_key, naming, read, write
+from pausectl.errors import PausectlError, UsageFault
 from pausectl.sim import terms
 from pausectl.wire import canonical, dsse, statement
+from pausectl.wire.keys import PublicKey, unbase64
 
 
 @click.group()
@@ -36,12 +37,13 @@ def new() -> int:
 def sign(draft: Path, key_files: tuple[Path, ...], output: Path) -> int:
     """Sign DRAFT (JSON, or an agreement that others have signed already) with one key or several."""
     raw = read(draft)
-    try:
+    with naming(draft):
         payload, signatures = _unsigned(raw)
-    except PausectlError as error:
-        raise error.at(str(draft)) from error
+        signatories = _signatories(payload)
     for path in key_files:
         key = load_key(path)[1]
+        if key.public not in signatories:
+            raise UsageFault("this is no signatory's key in the draft", where=str(path))
         signatures[key.public.keyid] = dsse.Signature(key.public.keyid, key.sign(dsse.pae(dsse.IN_TOTO.encode(), payload)))
     envelope = dsse.join(payload, signatures.values())
     write(output, envelope.raw + b"\n", replace=output == draft)
@@ -59,6 +61,13 @@ def _unsigned(raw: bytes) -> tuple[bytes, dict[str, dsse.Signature]]:
         document.read_document(statement.parse(envelope.payload).predicate)
         return envelope.payload, {signature.keyid: signature for signature in envelope.signatures}
     return document.draft(document.read_document(value)), {}
+
+
+def _signatories(payload: bytes) -> set[PublicKey]:
+    terms_of = document.read_document(statement.parse(payload).predicate)
+    members = next((body.members for body in terms_of.bodies if body.id == document.SIGNATORIES), ())
+    people = (principal for principal in terms_of.principals if principal.id in members)
+    return {PublicKey(key.suite, unbase64(key.public)) for principal in people for key in principal.keys}
 
 
 @agreement.command()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from pausectl.cli.files import fresh
+from pausectl.errors import UsageFault
 from pausectl.history.source import open_source
 from pausectl.report import terminal
 from pausectl.sim.demo import stage
@@ -29,7 +31,11 @@ Try next:
 def demo(home: Path | None) -> int:
     """Play a pause with three labs, one honest, and catch the others."""
     home = home or Path(tempfile.mkdtemp(prefix="pausectl-demo-")) / "demo"
-    world = stage(home)
+    fresh(home)
+    try:
+        world = stage(home)
+    except OSError as error:
+        raise UsageFault(f"cannot be written: {error.strerror}", where=str(home)) from error
     report = verify(open_source(str(home / "log")).fetch, world.agreement)
     click.echo("aurora keeps the pause. borealis trains on and says so. cirrus falls silent.")
     click.echo(f"The keys in {home / 'keys'} are not encrypted and not secret: they protect nothing.\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -40,36 +42,56 @@ def read(path: Path, limit: int = MAX_FILE) -> bytes:
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = False) -> None:
-    """Create a file with its bytes; an existing one is left alone unless `replace`."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if replace else os.O_EXCL)
+    """Make a file with its bytes, all of them or none; an existing one is left alone unless `replace`."""
+    place = path.with_name(f".{path.name}.{os.getpid()}.tmp") if replace else path
     try:
-        with os.fdopen(os.open(path, flags, mode), "wb") as file:
-            file.write(data)
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
-        raise UsageFault("exists already, and is left as it is", where=str(path)) from error
+        raise UsageFault("exists already, and is left as it is", where=str(place)) from error
     except OSError as error:
         raise UsageFault(f"cannot be written: {error.strerror}", where=str(path)) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if replace:
+            place.replace(path)
+    except OSError as error:
+        place.unlink(missing_ok=True)
+        raise UsageFault(f"cannot be written: {error.strerror}", where=str(path)) from error
+
+
+@contextmanager
+def naming(place: str | Path) -> Iterator[None]:
+    """Put `place` in front of an error from below, unless it begins with it or is about another file of the user's."""
+    try:
+        yield
+    except PausectlError as error:
+        known = error.where.startswith(str(place)) or (error.where and error.exit_code == UsageFault.exit_code)
+        raise error if known else error.at(str(place))  # noqa: B904, TRY201
+
+
+def fresh(path: Path) -> None:
+    """Refuse a directory in which something lies already, and what is none."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        hint = "name another --dir, or remove it"
+        raise UsageFault("exists already, and is not an empty directory", where=str(path), hint=hint)
 
 
 def load_agreement(path: Path) -> Agreement:
     """The trusted agreement, checked."""
     raw = read(path)
-    try:
+    with naming(path):
         return document.parse(raw)
-    except PausectlError as error:
-        raise error.at(str(path)) from error
 
 
 def load_key(path: Path) -> tuple[str, PrivateKey]:
     """Name and key of a key file, opened with the passphrase from PAUSECTL_PASSPHRASE_FILE or a terminal."""
     raw = read(path)
-    try:
+    with naming(path):
         encrypted = keyfile.is_encrypted(raw)
         if encrypted and not os.environ.get("PAUSECTL_PASSPHRASE_FILE") and not sys.stdin.isatty():
             raise Refused("the key is encrypted", hint="name a file with its passphrase in PAUSECTL_PASSPHRASE_FILE")
         return keyfile.open_key(raw, passphrase(confirm=False) if encrypted else None)
-    except PausectlError as error:
-        raise error.at(str(path)) from error
 
 
 def passphrase(*, confirm: bool) -> bytes:

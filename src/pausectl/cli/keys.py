@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from pausectl.cli.files import passphrase, write
+from pausectl.errors import Malformed, UsageFault
 from pausectl.wire import keyfile, note
 from pausectl.wire.keys import ED25519, PrivateKey, base64
 
@@ -20,11 +21,15 @@ from pausectl.wire.keys import ED25519, PrivateKey, base64
 @click.option("--unencrypted", is_flag=True, help="No passphrase: for demonstrations and for machines that guard the file.")
 def keygen(name: str, output: Path, unencrypted: bool) -> int:  # noqa: FBT001
     """Make an Ed25519 key called NAME (a party's id, a log's origin or a witness's name) and print its public halves."""
-    note.check_name(name)
-    words = None if unencrypted else passphrase(confirm=True)
     key = PrivateKey.from_seed(ED25519, secrets.token_bytes(32))
     salt, nonce = secrets.token_bytes(keyfile.SALT_BYTES), secrets.token_bytes(keyfile.NONCE_BYTES)
-    write(output, keyfile.format_key(name, key, passphrase=words, salt=salt, nonce=nonce), mode=0o600)
+    try:
+        note.check_name(name)
+        words = None if unencrypted else passphrase(confirm=True)
+        raw = keyfile.format_key(name, key, passphrase=words, salt=salt, nonce=nonce)
+    except Malformed as error:
+        raise UsageFault(str(error)) from error
+    write(output, raw, mode=0o600)
     public = {
         "name": name,
         "suite": ED25519,

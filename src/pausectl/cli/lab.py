@@ -12,9 +12,9 @@ import click
 
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import Span, seconds
-from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, read, write
+from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read, write
 from pausectl.cli.log import add_to, log_options
-from pausectl.errors import PausectlError, UsageFault
+from pausectl.errors import UsageFault
 from pausectl.history.reader import open_ledger
 from pausectl.history.source import open_source
 from pausectl.lab import attest as desk
@@ -23,7 +23,7 @@ from pausectl.lab.vault import Vault, telemetry
 from pausectl.wire import canonical
 from pausectl.wire.seal import Context
 
-window_option = click.option("--window", "window", metavar="START/END", help="A window of the agreement.")
+window_option = click.option("--window", metavar="START/END", help="A window of the agreement, as 2026-07-06T00:00:00Z/2026-07-13T00:00:00Z.")
 
 
 @click.group()
@@ -37,7 +37,7 @@ def lab() -> None:
 @click.option("--facility", required=True, help="A facility of the agreement.")
 @window_option
 @click.option("--vault", required=True, type=click.Path(path_type=Path), help="A new directory for the rows and their secret.")
-@click.option("--max-gap", default=60, show_default=True, help="Seconds without a reading that count as a gap.")
+@click.option("--max-gap", type=click.IntRange(0), default=60, show_default=True, help="Seconds without a reading that count as a gap.")
 def seal(readings: Path, agreement_file: Path, facility: str, window: str | None, vault: Path, max_gap: int) -> int:  # noqa: PLR0913, PLR0917
     """Seal the power READINGS (CSV or Parquet: device, time_ms, watts) of a facility, and print the commitment."""
     agreement = load_agreement(agreement_file)
@@ -48,8 +48,9 @@ def seal(readings: Path, agreement_file: Path, facility: str, window: str | None
     if span is None:
         raise UsageFault("--window is needed: a seal is about one window")
     start, end = seconds(span.start_at) * 1000, seconds(span.end_at) * 1000
-    rows = table.rows(table.read(readings), start, end, max_gap_ms=max_gap * 1000)
     context = Context(agreement.id, site.lab, facility, f"telemetry/{facility}", start, end)
+    with naming(readings):
+        rows = table.rows(table.read(readings), start, end, max_gap_ms=max_gap * 1000)
     sealed = Vault.create(vault, context, rows, secrets.token_bytes(32)).sealed
     click.echo(json.dumps(telemetry(sealed.commitment), indent=1))
     return 0
@@ -71,25 +72,25 @@ def open_row(vault: Path, row: int) -> int:
 @key_option
 @click.option("--ledger", required=True, help="The log as it stands (directory, bundle or URL): numbers are continued from it.")
 @window_option
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the envelope goes.")
-@click.option("--dry-run", is_flag=True, help="Show the statement, sign nothing.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the envelope goes.")
+@click.option("--dry-run", is_flag=True, help="Show the statement, write nothing.")
 def attest(  # noqa: PLR0913, PLR0917
-    kind: str, body: Path, agreement_file: Path, key_file: Path, ledger: str, window: str | None, output: Path, dry_run: bool  # noqa: FBT001
+    kind: str, body: Path, agreement_file: Path, key_file: Path, ledger: str, window: str | None, output: Path | None, dry_run: bool  # noqa: FBT001
 ) -> int:
     """Sign a claim of KIND (usage, inventory, run …) from BODY, a JSON file with its members but for the header."""
+    if output is None and not dry_run:
+        raise UsageFault("-o is needed", hint="or --dry-run, to see the statement and file nothing")
     agreement = load_agreement(agreement_file)
     _, key = load_key(key_file)
     party = agreement.keys.get(key.public.keyid, (None,))[0]
     if party is None:
         raise UsageFault("this key is no party's key in the agreement", where=str(key_file))
-    opened = open_ledger(open_source(ledger).fetch, agreement)
-    at = desk.Desk(agreement, party, (key,), desk.counts(opened, party))
-    try:
-        members = _members(read(body))
-        envelope = at.attest(desk.kind_of(kind), members, _window(agreement, window))
-    except PausectlError as error:
-        raise error if error.exit_code == 2 else error.at(str(body))  # noqa: PLR2004, TRY201, B904
-    if dry_run:
+    claim, span, raw, source = desk.kind_of(kind), _window(agreement, window), read(body), open_source(ledger)
+    with naming(source.name):
+        counts = desk.counts(open_ledger(source.fetch, agreement), party)
+    with naming(body):
+        envelope = desk.Desk(agreement, party, (key,), counts).attest(claim, _members(raw), span)
+    if output is None or dry_run:
         click.echo(envelope.payload.decode())
         return 0
     write(output, envelope.raw)

@@ -6,20 +6,23 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
 from pausectl.agreement.document import Agreement
-from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, read
-from pausectl.errors import PausectlError, UsageFault
+from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read
+from pausectl.errors import UsageFault
 from pausectl.log.fsck import fsck as survey
 from pausectl.log.log import Log
 from pausectl.report import terminal
+from pausectl.report.inert import safe
 from pausectl.wire import dsse
+from pausectl.wire.keys import PrivateKey
 from pausectl.witness.witness import Witness
 
 
@@ -53,10 +56,10 @@ def log() -> None:
 def init(home: Path, agreement_file: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None) -> int:
     """Make a log in HOME with the agreement as its first entry: HOME/log is public, HOME/state is not."""
     agreement, (_, key) = load_agreement(agreement_file), load_key(key_file)
-    instant = moment(now) if now else int(time.time())
-    with Log.create(home, agreement, key, instant) as made:
-        _publish(made, home, witness_files, instant)
-        click.echo(f"{home / 'log'}: {made.size} entry", err=True)
+    keys, instant = [load_witness(path, agreement) for path in witness_files], _instant(now)
+    with naming(home), Log.create(home, agreement, key, instant) as made:
+        _publish(made, home, keys, instant)
+        click.echo(f"{home / 'log'}: {made.size} {'entry' if made.size == 1 else 'entries'}", err=True)
     return 0
 
 
@@ -71,41 +74,50 @@ def add(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
 def add_to(
     envelopes: tuple[Path, ...], *, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None
 ) -> int:
-    """Add, cosign, and say where each entry stands."""
+    """Add, say where each entry stands, and have the checkpoint cosigned; nothing is added if anything here is unfit."""
     entries = [read(path, 1 << 17).removesuffix(b"\n") for path in envelopes]
-    for path, entry in zip(envelopes, entries, strict=True):
-        try:
-            dsse.parse(entry)
-        except PausectlError as error:
-            raise error.at(str(path)) from error
-    instant = moment(now) if now else int(time.time())
-    with Log.open(home, load_key(key_file)[1]) as opened:
-        admissions = opened.add(entries)
-        _publish(opened, home, witness_files, instant)
-    for path, admission in zip(envelopes, admissions, strict=True):
-        answer = {"file": str(path), "index": admission.index, "id": admission.statement_id, "duplicate": admission.duplicate}
-        click.echo(json.dumps(answer))
+    key, instant = load_key(key_file)[1], _instant(now)
+    with naming(home):
+        opened = Log.open(home, key)
+    with opened:
+        keys = [load_witness(path, opened.agreement) for path in witness_files]
+        for path, entry in zip(envelopes, entries, strict=True):
+            with naming(path):
+                dsse.parse(entry)
+                opened.admit(entry)
+        for path, each in zip(envelopes, opened.add(entries), strict=True):
+            answer = {"file": str(path), "index": each.index, "id": each.statement_id, "duplicate": each.duplicate}
+            click.echo(json.dumps(answer))
+        _publish(opened, home, keys, instant)
     return 0
 
 
-def _publish(opened: Log, home: Path, witness_files: tuple[Path, ...], instant: int) -> None:
-    if not witness_files:
+def _instant(now: str | None) -> int:
+    instant = moment(now) if now else int(time.time())
+    if instant < 1:
+        raise UsageFault(f"--now: expected an instant after 1970, found {now}")
+    return instant
+
+
+def _publish(opened: Log, home: Path, keys: Sequence[tuple[str, PrivateKey]], instant: int) -> None:
+    if not keys:
         click.echo("no witness was asked: readers will refuse this checkpoint until a quorum has cosigned it", err=True)
         return
     state = home / "state" / "witness"
-    state.mkdir(parents=True, exist_ok=True)
-    witnesses = [_witness(path, opened.agreement, state) for path in witness_files]
+    state.mkdir(exist_ok=True)
+    witnesses = [Witness(name, key, opened.agreement.log_key, state / quote(name, safe="")) for name, key in keys]
     opened.cosign([partial(witness.cosign, now=instant) for witness in witnesses], instant)
     for complaint in opened.complaints:
-        click.echo(f"witness: {complaint}", err=True)
+        click.echo(f"witness: {safe(complaint)}", err=True)
 
 
-def _witness(path: Path, agreement: Agreement, state: Path) -> Witness:
+def load_witness(path: Path, agreement: Agreement) -> tuple[str, PrivateKey]:
+    """Name and key of a witness of the agreement."""
     name, key = load_key(path)
     known = {verifier.name: verifier for verifier in agreement.witness_keys.values()}
     if name not in known or known[name].public != key.public:
         raise UsageFault(f"{name} is no witness of the agreement, or this is not its key", where=str(path))
-    return Witness(name, key, agreement.log_key, state / name)
+    return name, key
 
 
 @log.command()
@@ -122,6 +134,6 @@ def fsck(home: Path, agreement_file: Path, as_json: bool) -> int:  # noqa: FBT00
         click.echo(json.dumps({"damage": found}, indent=1))
     else:
         for each in damage:
-            click.echo(f"{each.path}: {each.message}")
+            click.echo(safe(f"{each.path}: {each.message}"))
         click.echo(f"{len(damage)} damaged" if damage else "sound", err=True)
     return 4 if damage else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pausectl.cli.files import fresh
 from pausectl.errors import PausectlError, UsageFault
 from pausectl.report import terminal
 from pausectl.report.json import render
@@ -30,9 +31,14 @@ def sim(name: str | None, as_json: bool, directory: Path | None) -> int:  # noqa
     if name not in known:
         raise UsageFault(f"no cheat is called {name}", hint="'pausectl sim' lists them")
     evasion = known[name]
+    if directory is not None:
+        fresh(directory)
     world = evasion.build()
     if directory is not None:
-        export(world, directory)
+        try:
+            export(world, directory)
+        except OSError as error:
+            raise UsageFault(f"cannot be written: {error.strerror}", where=str(directory)) from error
     try:
         report = catch(evasion, world)
     except PausectlError as error:

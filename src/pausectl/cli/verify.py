@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from contextlib import suppress
 from importlib import import_module
@@ -11,7 +12,7 @@ from typing import Any
 
 import click
 
-from pausectl.cli.files import agreement_option, load_agreement, moment, read, write
+from pausectl.cli.files import agreement_option, load_agreement, moment, naming, read, write
 from pausectl.errors import PausectlError, UsageFault
 from pausectl.history import bundle as pocket
 from pausectl.history.reader import open_ledger
@@ -19,6 +20,7 @@ from pausectl.history.source import open_source
 from pausectl.report import explanation, terminal
 from pausectl.report.json import render
 from pausectl.verify import audit
+from pausectl.verify.resume import Resumption
 
 
 @click.command()
@@ -53,15 +55,17 @@ def _verify(  # noqa: PLR0913
     agreement = load_agreement(agreement_file)
     if lab is not None and lab not in agreement.labs:
         raise UsageFault(f"no lab of the agreement is called {lab}", hint=f"there are {', '.join(agreement.labs)}")
+    gc.disable()  # as in history.parallel: replay makes no cycles, and this process ends with its answer
     place = open_source(source, offline=offline)
-    state = audit.Resumption(read(state_file, 1 << 30) if state_file.exists() else None) if state_file else None
-    try:
+    state = None
+    if state_file:
+        state = Resumption(read(state_file, 1 << 30) if state_file.exists() else None, name=str(state_file))
+    as_of, known = moment(at) if at else None, [(str(path), read(path)) for path in seen]
+    with naming(place.name):
         report = audit.verify(
-            place.fetch, agreement, as_of=moment(at) if at else None, seen=[(str(path), read(path)) for path in seen],
-            lab=lab, jobs=jobs, resumption=state, progress=terminal.progress("verifying"),
+            place.fetch, agreement, as_of=as_of, seen=known, lab=lab, jobs=jobs, resumption=state,
+            progress=terminal.progress("verifying"),
         )  # fmt: skip
-    except PausectlError as error:
-        raise error if error.where.startswith(place.name) or error.exit_code == 2 else error.at(place.name)  # noqa: PLR2004, B904, TRY201
     if state_file and state and state.saved:
         write(state_file, state.saved, replace=True)
     return report
@@ -74,8 +78,10 @@ def _verify(  # noqa: PLR0913
 @click.option("--offline", is_flag=True, help="Refuse to open a socket.")
 def bundle(source: str, agreement_file: Path, output: Path, offline: bool) -> int:  # noqa: FBT001
     """Copy the ledger at SOURCE into one zip, every byte checked on the way."""
-    ledger = open_ledger(open_source(source, offline=offline).fetch, load_agreement(agreement_file))
-    files = pocket.write(ledger, output, terminal.progress("copying"))
+    agreement, place = load_agreement(agreement_file), open_source(source, offline=offline)
+    with naming(place.name):
+        ledger = open_ledger(place.fetch, agreement)
+        files = pocket.write(ledger, output, terminal.progress("copying"))
     click.echo(f"{output}: {ledger.size} entries in {files} files", err=True)
     return 0
 

@@ -8,7 +8,6 @@ if the log could. It is a copy, not a format of its own: unzip it behind a web s
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +20,18 @@ Progress = Callable[[int, int], None]
 
 
 def write(ledger: Ledger, path: Path, progress: Progress = lambda _done, _all: None) -> int:
-    """Copy a ledger into a zip at `path`; the number of files. A crash leaves no half-written bundle behind."""
+    """Copy a ledger into a zip at `path`; the number of files. A crash leaves no half-written bundle behind.
+
+    UsageFault if there is something at `path`, or it cannot be written.
+    """
+    if path.exists():
+        raise UsageFault("exists already, and is left as it is", where=str(path))
     bundles = list(tile.bundles_for(ledger.size))
     tiles = list(tile.tiles_for(ledger.size))
     total = 1 + len(bundles) + len(tiles)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # and not 0600: it is there to be passed on
     except OSError as error:
         raise UsageFault(f"cannot be written: {error.strerror}", where=str(path)) from error
     try:
@@ -38,9 +43,12 @@ def write(ledger: Ledger, path: Path, progress: Progress = lambda _done, _all: N
             for done, each_bundle in enumerate(bundles, 1 + len(tiles)):
                 _put(pocket, each_bundle.path, tile.format_bundle(ledger.tiles.bundle(each_bundle)))
                 progress(done, total)
-        Path(draft).replace(path)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise UsageFault(f"cannot be written: {error.strerror}", where=str(path)) from error
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
     return total
 
@@ -49,4 +57,5 @@ def _put(pocket: zipfile.ZipFile, name: str, data: bytes) -> None:
     """Same bytes for the same ledger: no clock and no owner in the zip."""
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16  # what unzip gives it
     pocket.writestr(entry, data)

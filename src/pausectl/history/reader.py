@@ -21,6 +21,10 @@ from pausectl.wire import checkpoint, cosignature, note, tile
 from pausectl.wire.checkpoint import Checkpoint
 
 
+#: 9999-12-31T23:59:59Z, after which no instant can be written.
+LAST_INSTANT = 253_402_300_799
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A checkpoint with a witness quorum: its tree existed `by`, and was witnessed from `first` on (POSIX seconds).
@@ -51,7 +55,10 @@ def sight(raw: bytes, agreement: Agreement) -> Sighting:
     if not quorum.reached:
         raise Forged(f"checkpoint of size {opened.size}: cosigned by {quorum}")
     rising = sorted(times.values())
-    return Sighting(opened, rising[0], rising[agreement.document.witnesses.quorum - 1], raw)
+    first, by = rising[0], rising[agreement.document.witnesses.quorum - 1]
+    if by > LAST_INSTANT:
+        raise Forged(f"checkpoint of size {opened.size}: cosigned at {by} s, after the year 9999")
+    return Sighting(opened, first, by, raw)
 
 
 def _quorum(agreement: Agreement, signed: Iterable[str]) -> Quorum:

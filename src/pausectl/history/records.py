@@ -43,12 +43,16 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """index: the leaf. party: who answers for it, where that is not the log's operator."""
+    """index: the leaf. party: who answers for it, where that is not the log's operator.
+
+    proven: False where the ledger's clock leaves open whether there was any trouble.
+    """
 
     trouble: Trouble
     index: int
     message: str
     party: str | None = None
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,10 @@ class WindowBook:
         """The book of one lab, made when first asked for."""
         return self.labs.setdefault(name, LabBook())
 
+    def usage_of(self, name: str) -> list[Filed[Usage]]:
+        """Every usage statement of one lab."""
+        return [filed for versions in self.lab(name).usage.values() for filed in versions]
+
 
 @dataclass(slots=True)
 class RunRecord:
@@ -140,6 +148,7 @@ class Case:
 
     start, end: POSIX seconds. as_of: the instant of judging. book: what was filed about this lab. window_book: what was
     filed by those who can act against it. record: what outlives windows. pause_since: first window of the pause.
+    counted: the lab has since said how many corrections it made, and none of them is missing.
     """
 
     agreement: Agreement
@@ -156,6 +165,7 @@ class Case:
     record: LabRecord
     gaps: tuple[Gap, ...]
     facilities: tuple[str, ...]
+    counted: bool = True
 
     @property
     def deadlines(self) -> tuple[int, int]:

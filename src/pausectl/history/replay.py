@@ -62,6 +62,9 @@ class History:
         self.marked: Sighting | None = None
         self.problems: list[Problem] = []
         self.twins: list[Twin] = []
+        limits = agreement.document.deadlines
+        self._slack = max(limits.filing_seconds, limits.closing_seconds, limits.correction_seconds)
+        self._end = max(agreement.first_boundary(seconds(agreement.document.expires_at)), 0)
         self._root_at = root_at
         self._on_settled = on_settled
         self.waiting: list[tuple[int, Decoded]] = []
@@ -98,15 +101,15 @@ class History:
         if seen.checkpoint.size > index:
             self.bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index}"
             return
-        last = self.marked
-        if last and (seen.checkpoint.size <= last.checkpoint.size or seen.by < last.by or seen.first < last.first):
-            return
-        if self._root_at(seen.checkpoint.size) != seen.checkpoint.root:
+        if self._root_at(seen.checkpoint.size) != seen.checkpoint.root:  # a mark without effect is evidence all the same
             raise SplitView(
                 f"entry {index} is a cosigned checkpoint of another tree of {seen.checkpoint.size} entries",
                 seen.raw,
                 self.head.raw,
             )
+        last = self.marked
+        if last and (seen.checkpoint.size <= last.checkpoint.size or seen.by < last.by or seen.first < last.first):
+            return
         self._advance(seen)
 
     def finish(self) -> None:
@@ -174,8 +177,14 @@ class History:
         """Whether the window and the facility that a statement names exist, and the window is still open."""
         trouble = self._window_trouble(filed) or self._facility_trouble(filed)
         if trouble is not None:
-            self._problem(trouble[0], filed.index, trouble[1], filed.claim.header.party)
+            proven = trouble[0] is not Trouble.CLOSED_WINDOW or self._too_late(filed)
+            self._problem(trouble[0], filed.index, trouble[1], filed.claim.header.party, proven=proven)
         return trouble is None
+
+    def _too_late(self, filed: Filed[Predicate]) -> bool:
+        """Whether a statement about a settled window was not yet witnessed when the window closed."""
+        span = filed.claim.header.window
+        return span is not None and filed.not_yet is not None and filed.not_yet > seconds(span.end_at) + self._slack
 
     def _window_trouble(self, filed: Filed[Predicate]) -> tuple[Trouble, str] | None:
         span = filed.claim.header.window
@@ -242,7 +251,9 @@ class History:
 
     def _model(self, filed: Filed[Model]) -> None:
         lab = filed.claim.header.party
-        self.records[lab].models.setdefault(filed.claim.weights_root, filed)
+        known = self.records[lab].models.setdefault(filed.claim.weights_root, filed)
+        if filed.claim.served_since_at and not known.claim.served_since_at:
+            self.records[lab].models[filed.claim.weights_root] = filed
         self._window_witnessed(filed).lab(lab).models.append(filed)
 
     def _accession(self, filed: Filed[Accession]) -> None:
@@ -268,8 +279,10 @@ class History:
     def _window_witnessed(self, filed: Filed[C]) -> WindowBook:
         return self._window(max(self.agreement.window_of(filed.by), self.settled))
 
-    def _problem(self, trouble: Trouble, index: int, message: str, party: str | None = None) -> None:
-        self.problems.append(Problem(trouble, index, message, party))
+    def _problem(
+        self, trouble: Trouble, index: int, message: str, party: str | None = None, *, proven: bool = True
+    ) -> None:
+        self.problems.append(Problem(trouble, index, message, party, proven))
 
     def due_at(self, window: int) -> int:
         """POSIX seconds at which everything about a window is due."""
@@ -277,14 +290,21 @@ class History:
         return self.agreement.start(window + 1) + max(limits.filing_seconds, limits.closing_seconds)
 
     def _settle(self, now: int) -> None:
-        """Close every window whose time for corrections is over, oldest first; a timer, so it runs before entries."""
-        limits = self.agreement.document.deadlines
-        slack = max(limits.filing_seconds, limits.closing_seconds, limits.correction_seconds)
-        while self.agreement.start(self.settled + 1) + slack <= now:
+        """Close every window whose time for corrections is over, oldest first; a timer, so it runs before entries.
+
+        Windows that begin after the agreement's end are closed and not judged: nothing is in force there, and a far-off
+        `now` must cost no time.
+        """
+        closed = self.agreement.window_of(now - self._slack)
+        while self.settled < min(closed, self._end):
             for case in self.cases(self.settled, now):
                 self._on_settled(case)
             self._fold(self.windows.pop(self.settled, WindowBook()))
             self.settled += 1
+        if self.settled < closed:
+            for number in [number for number in self.windows if number < closed]:
+                self._fold(self.windows.pop(number))
+            self.settled = closed
 
     def open_cases(self) -> Iterator[Case]:
         """One case for each lab and window that is due at `as_of` but still open to corrections, oldest first.
@@ -292,7 +312,7 @@ class History:
         Folds each window into the records as it goes: ask once, after `finish`.
         """
         window = self.settled
-        while self.due_at(window) <= self.as_of:
+        while window < self._end and self.due_at(window) <= self.as_of:
             yield from self.cases(window, self.as_of)
             self._fold(self.windows.get(window, WindowBook()))
             window += 1
@@ -301,6 +321,8 @@ class History:
         """The case of every lab of the agreement in one window, judged at `now`."""
         book = self._window(window)
         others = tuple(self._gaps_of_others(book))
+        own = {lab: tuple(self._gaps_of_lab(lab, book)) for lab in self.agreement.labs}
+        missing = tuple(gap for gaps in own.values() for gap in gaps if gap.stream == Accession.stream)
         for lab in self.agreement.labs:
             state, since = self.standing.state(lab, window)
             yield Case(
@@ -316,9 +338,15 @@ class History:
                 book=book.lab(lab),
                 window_book=book,
                 record=self.records[lab],
-                gaps=(*self._gaps_of_lab(lab, book), *others),
+                gaps=(*own[lab], *(gap for gap in missing if gap.party != lab), *others),
                 facilities=tuple(f.id for f in self.agreement.document.facilities if f.lab == lab),
+                counted=self._counted(lab, window),
             )
+
+    def _counted(self, lab: str, window: int) -> bool:
+        later = [filed for number, book in self.windows.items() if number > window for filed in book.usage_of(lab)]
+        heads = [head for filed in later for head in filed.claim.heads if (head.party, head.stream) == (lab, "corrections")]
+        return bool(heads) and max(head.count for head in heads) <= self.streams.count(lab, "corrections")
 
     def _gaps_of_lab(self, lab: str, book: WindowBook) -> Iterator[Gap]:
         for versions in book.lab(lab).usage.values():

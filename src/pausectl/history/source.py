@@ -7,13 +7,13 @@ spent, no redirect is followed, and every path comes from `wire.tile`, never fro
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from pausectl.errors import Malformed, Unavailable, UsageFault
 from pausectl.registry import enforces
@@ -22,6 +22,9 @@ from pausectl.registry import enforces
 MAX_FILE = 256 * (65_535 + 2)
 MAX_ZIP_MEMBERS = 2_000_000
 _TIMEOUT_SECONDS = 20
+
+#: Methods of which a little is unpacked at a time; the others fill memory before they can be stopped.
+_SMALL_STEPS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Source(Protocol):
@@ -74,8 +77,11 @@ class ZipSource:
         """Read a member, never more than the cap, whatever its header says."""
         where = f"{self.name}: {path}"
         try:
-            with self._zip.open(path) as member:
-                return _capped(member.read(MAX_FILE + 1), where)
+            member = self._zip.getinfo(path)
+            if member.compress_type not in _SMALL_STEPS:
+                raise Malformed("expected a file that is stored or deflated", where=where)
+            with self._zip.open(member) as opened:
+                return _capped(opened.read(MAX_FILE + 1), where)
         except KeyError as error:
             raise Unavailable("no such file in this bundle", where=where) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
@@ -101,15 +107,27 @@ class UrlSource:
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
                 data = answer.read(MAX_FILE + 1)
-                if answer.headers.get("Content-Encoding") == "gzip":
-                    data = zlib.decompressobj(wbits=31).decompress(data, MAX_FILE + 1)
+                whole = not answer.length  # what Content-Length promised and did not come
+                packed = answer.headers.get("Content-Encoding") == "gzip"
         except urllib.error.HTTPError as error:
+            error.close()
             raise Unavailable(f"the server answered {error.code}", where=where) from error
-        except zlib.error as error:
-            raise Malformed("expected gzip as its header says", where=where) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise Unavailable(f"cannot be reached: {error}", where=where) from error
-        return _capped(data, where)
+        if not whole and len(data) <= MAX_FILE:
+            raise Unavailable(f"the answer was cut off after {len(data)} bytes", where=where)
+        return _capped(_gunzip(data, where) if packed else data, where)
+
+
+def _gunzip(data: bytes, where: str) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(data, MAX_FILE + 1)
+    except zlib.error as error:
+        raise Malformed("expected gzip as its header says", where=where) from error
+    if len(plain) <= MAX_FILE and (not unpacker.eof or unpacker.unused_data):
+        raise Malformed("expected gzip as its header says, whole and nothing after it", where=where)
+    return plain
 
 
 def _capped(data: bytes, where: str) -> bytes:
@@ -121,8 +139,9 @@ def _capped(data: bytes, where: str) -> bytes:
 def open_source(place: str, *, offline: bool = False) -> Source:
     """The source that a user's word names: `https://…`, a directory, or a `.zip`."""
     if "://" in place:
-        if urlsplit(place).scheme not in ("http", "https"):
-            raise UsageFault(f"expected http or https, found {urlsplit(place).scheme}", where=place)
+        scheme = place.partition("://")[0].lower()
+        if scheme not in ("http", "https"):
+            raise UsageFault(f"expected http or https, found {scheme}", where=place)
         if offline:
             raise UsageFault("a URL cannot be read with --offline", where=place, hint="make a bundle first")
         return UrlSource(place)

@@ -35,7 +35,7 @@ def dump(history: History) -> dict[str, Any]:
         "founded": history.founded,
         "settled": history.settled,
         "marked": history.marked.raw.decode() if history.marked else None,
-        "problems": [[p.trouble, p.index, p.message, p.party] for p in history.problems],
+        "problems": [[p.trouble, p.index, p.message, p.party, p.proven] for p in history.problems],
         "twins": [[t.party, t.stream, t.sequence, t.first, t.second] for t in history.twins],
         "streams": [[party, name, *_stream(stream)] for (party, name), stream in history.streams.known.items()],
         "accessions": {lab: _all(filed) for lab, filed in history.standing.accessions.items()},
@@ -63,7 +63,7 @@ def load(saved: dict[str, Any], history: History) -> None:
 def _load(saved: dict[str, Any], history: History) -> None:
     history.size, history.settled, history.founded = saved["size"], saved["settled"], saved["founded"]
     history.marked = sight(saved["marked"].encode(), history.agreement) if saved["marked"] else None
-    history.problems = [Problem(Trouble(t), index, message, party) for t, index, message, party in saved["problems"]]
+    history.problems = [Problem(Trouble(trouble), *rest) for trouble, *rest in saved["problems"]]
     history.twins = [Twin(*twin) for twin in saved["twins"]]
     for party, name, *stream in saved["streams"]:
         history.streams.known[party, name] = _unstream(*stream)

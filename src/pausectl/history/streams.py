@@ -15,7 +15,7 @@ from pausectl.history.records import Gap
 from pausectl.predicates.base import Head
 
 ID_BYTES = 16
-#: A number further ahead than this is not kept: a hostile 2^53 must not cost memory. It still shows as a gap.
+#: So many numbers beyond a hole are kept, whatever they are; one more is not, and still shows as a gap.
 MAX_AHEAD = 4096
 
 
@@ -23,7 +23,7 @@ MAX_AHEAD = 4096
 class Stream:
     """ids, leaves: one of each for every number below `count`, without a hole. ahead: numbers beyond the first hole.
 
-    beyond: the lowest number that was too far ahead to be kept.
+    beyond: the lowest number that was not kept.
     """
 
     ids: bytearray = field(default_factory=bytearray)
@@ -44,7 +44,7 @@ class Stream:
 
     def put(self, sequence: int, prefix: bytes, leaf: int) -> None:
         """Enter a number that `at` does not know; `Streams.put` also keeps the list of those with holes."""
-        if sequence > self.count + MAX_AHEAD:
+        if sequence != self.count and len(self.ahead) >= MAX_AHEAD:
             self.beyond = sequence if self.beyond is None else min(self.beyond, sequence)
             return
         self.ahead[sequence] = (prefix, leaf)

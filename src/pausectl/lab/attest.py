@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import Span, instant
-from pausectl.errors import UsageFault
+from pausectl.errors import Malformed, UsageFault
 from pausectl.history.decode import decode
 from pausectl.history.reader import Ledger
 from pausectl.history.replay import LAB_STREAMS
@@ -66,11 +68,16 @@ class Desk:
 
     def attest(self, kind: type[Predicate], body: dict[str, Any], window: Span | None = None) -> Envelope:
         """Fill in the header (and a usage statement's heads, where they are left out), sign, and count."""
+        if (window is not None) != kind.windowed:
+            raise UsageFault(f"{kind.name}: expected {'a window' if kind.windowed else 'no window'}")
         stream = f"{kind.stream}/{body.get('facility', '')}" if kind.per_facility else kind.stream
-        header = Header(
-            agreement=self.agreement.id, log=self.agreement.document.log.origin, party=self.party,
-            sequence=self.counts.get(stream, 0), stream=stream, window=window if kind.windowed else None,
-        )  # fmt: skip
+        try:
+            header = Header(
+                agreement=self.agreement.id, log=self.agreement.document.log.origin, party=self.party,
+                sequence=self.counts.get(stream, 0), stream=stream, window=window,
+            )  # fmt: skip
+        except ValidationError as error:
+            raise Malformed(f"facility: expected an id, found {str(body.get('facility'))[:80]!r}", where=kind.name) from error
         if kind is Usage and "heads" not in body:
             body = {**body, "heads": list(self.heads())}
         envelope = dsse.sign(base.write(base.construct(kind, body, header)), *self.signers)

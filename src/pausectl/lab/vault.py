@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pausectl.errors import Malformed, UsageFault
+from pausectl.errors import Malformed, PausectlError, UsageFault
 from pausectl.wire import opening, seal
 from pausectl.wire.rows import Row
 from pausectl.wire.seal import Commitment, Context, Seal
@@ -53,6 +53,8 @@ class Vault:
             place.mkdir(mode=0o700, parents=True)
         except FileExistsError as error:
             raise UsageFault("exists already; a seal is never made over another", where=str(place)) from error
+        except OSError as error:
+            raise UsageFault(f"cannot be written: {error.strerror}", where=str(place)) from error
         _secret(place / "master", master.hex().encode() + b"\n")
         with os.fdopen(os.open(place / "rows.csv", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="") as file:
             writer = csv.writer(file)
@@ -75,7 +77,9 @@ class Vault:
             vault = cls(place, Context(**kept["context"]), rows, master)
         except OSError as error:
             raise UsageFault(f"no vault: {error.strerror}", where=str(place)) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except PausectlError as error:
+            raise error.at(str(place)) from error
+        except (ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
             raise Malformed(f"not a vault as this release writes it: {error}", where=str(place)) from error
         if telemetry(vault.sealed.commitment) != kept["telemetry"]:
             raise Malformed("the rows do not make the commitment that was kept with them", where=str(place))

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from collections.abc import Callable
 
 from pausectl.agreement.types import instant
+from pausectl.report.inert import safe
 from pausectl.verify.audit import Report
 from pausectl.verify.judge import Verdict, WindowVerdict
 from pausectl.verify.rules.base import Finding, Outcome
@@ -19,11 +19,6 @@ _COLOURS = {
 }  # fmt: skip
 _SIGNS = {Verdict.CONSISTENT: "=", Verdict.INCONSISTENT: "X", Verdict.INCONCLUSIVE: "?", None: "-"}
 _MOST = 20
-
-
-def safe(text: str) -> str:
-    """Text that comes from a ledger, with nothing in it that a terminal obeys or that turns a line around."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else f"<U+{ord(c):04X}>" for c in text)
 
 
 def render(report: Report, *, colour: bool | None = None) -> str:
@@ -83,7 +78,7 @@ def _findings(report: Report, paint: Paint) -> list[str]:
         lines.append(f"… and {len(groups) - _MOST} more kinds (--json has them all)")
     held = sum(1 for f in report.judgement.findings if f.outcome is Outcome.HOLDS) + sum(report.judgement.held.values())
     lines += [f"{held} checks hold, {len(found)} do not or cannot be shown to.", ""]
-    broken = [f"rule failure ({lab or 'whole ledger'}): {message}" for lab, message in report.judgement.broken.items()]
+    broken = [f"rule failure ({lab or 'whole ledger'}): {safe(message)}" for lab, message in report.judgement.broken.items()]
     return [*broken, *lines]
 
 

@@ -7,39 +7,76 @@ specs/threat-model.md lists. A new one is one function and one `@evasion` line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pausectl.registry import register, registered
 from pausectl.sim.cheats import (
-    BackDater, BadInventory, BusyLab, Chameleon, CorrectingLab, Equivocator, Fabricator, FragmentRunner, GhostIdle,
-    Headless, HoursThief, LateLab, MaverickLab, Moonlighter, PausedTrainer, Renamer, SecretModel, SilentLab, StrongModel,
-    UnbookedTrainer, UnregisteredTrainer, VanishingChips, WildRun,
-)  # fmt: skip
+    BackDater,
+    BadInventory,
+    BusyLab,
+    Chameleon,
+    CorrectingLab,
+    Equivocator,
+    Fabricator,
+    FragmentRunner,
+    GhostIdle,
+    Headless,
+    HoursThief,
+    LateLab,
+    MaverickLab,
+    Moonlighter,
+    PausedTrainer,
+    Renamer,
+    SecretModel,
+    SilentLab,
+    StrongModel,
+    UnbookedTrainer,
+    UnregisteredTrainer,
+    VanishingChips,
+    WildRun,
+)
 from pausectl.sim.operators import (
-    BadMarker, Censor, Duplicator, Foreigner, Forger, Garbler, Impostor, LaterVersion, SilentOverseer, TwoFacedOverseer,
-    UnheadedCloser, find,
-)  # fmt: skip
+    BadMarker,
+    Censor,
+    Duplicator,
+    Foreigner,
+    Forger,
+    Garbler,
+    Impostor,
+    LaterVersion,
+    SilentOverseer,
+    TwoFacedOverseer,
+    UnheadedCloser,
+    find,
+)
 from pausectl.sim.world import World
 
 CHEAT = "borealis"
+
+#: Members of World that a caller wants otherwise, so that a test vector can be smaller than a story.
+Size = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Evasion:
     """name. cheat: what is done. caught_by: spec id, or None. outcome: of that rule, or ERROR where it raises.
 
-    build: makes the world, already run. judge: how the verifier looks, where that matters.
+    make: the world, already run. look: how the verifier looks, where that matters.
     """
 
     name: str
     cheat: str
     caught_by: str | None
     outcome: str
-    build: Callable[[], World]
+    make: Callable[[Size], World]
     look: dict[str, Any] = field(default_factory=dict)
     seen: Callable[[World], list[tuple[str, bytes]]] = lambda _world: []
+
+    def build(self, **size: Any) -> World:  # noqa: ANN401
+        """The world of the cheat, of a size of its own or of another: `build(windows=2, pause_at=1)`."""
+        return self.make(size)
 
 
 def evasions() -> dict[str, Evasion]:
@@ -47,277 +84,285 @@ def evasions() -> dict[str, Evasion]:
     return registered("evasion")
 
 
-def evasion(caught_by: str | None, outcome: str = "VIOLATED", **more: Any) -> Callable[[Callable[[], World]], Evasion]:  # noqa: ANN401
+def evasion(
+    caught_by: str | None,
+    outcome: str = "VIOLATED",
+    **more: Any,  # noqa: ANN401
+) -> Callable[[Callable[[Size], World]], Evasion]:
     """Register a function that builds the world of a cheat; its docstring says what the cheat is."""
 
-    def enter(build: Callable[[], World]) -> Evasion:
-        name = build.__name__.replace("_", "-")
-        entry = Evasion(name, " ".join((build.__doc__ or "").split()), caught_by, outcome, build, **more)
+    def enter(make: Callable[[Size], World]) -> Evasion:
+        name = make.__name__.replace("_", "-")
+        entry = Evasion(name, " ".join((make.__doc__ or "").split()), caught_by, outcome, make, **more)
         register("evasion", name, entry)
         return entry
 
     return enter
 
 
-def _lab(behaviour: type, **world: Any) -> World:  # noqa: ANN401
-    return World(labs={CHEAT: behaviour(CHEAT)}, **world).run()
+def _world(size: Size, **world: Any) -> World:  # noqa: ANN401
+    return World(**{**world, **size})
+
+
+def _lab(size: Size, behaviour: type, **world: Any) -> World:  # noqa: ANN401
+    return _world(size, labs={CHEAT: behaviour(CHEAT)}, **world).run()
 
 
 @evasion("COV-1", "UNPROVEN")
-def omit_a_window() -> World:
+def omit_a_window(size: Size) -> World:
     """A lab does not file about a window in which it trained."""
-    return _lab(SilentLab)
+    return _lab(size, SilentLab)
 
 
 @evasion("TIM-1")
-def file_late() -> World:
+def file_late(size: Size) -> World:
     """A lab files about the pause only after its deadline, when it knows what others said."""
-    return _lab(LateLab)
+    return _lab(size, LateLab)
 
 
 @evasion("RUN-1")
-def back_date() -> World:
+def back_date(size: Size) -> World:
     """A lab registers a run that is already running, with an earlier date in the statement."""
-    return _lab(BackDater)
+    return _lab(size, BackDater)
 
 
 @evasion("CAP-2")
-def train_through_the_pause() -> World:
+def train_through_the_pause(size: Size) -> World:
     """A lab goes on training and says so, hoping that nobody adds up."""
-    return _lab(PausedTrainer)
+    return _lab(size, PausedTrainer)
 
 
 @evasion("CAP-1")
-def compute_at_large() -> World:
+def compute_at_large(size: Size) -> World:
     """A lab files an enormous amount of evaluation during the pause."""
-    return _lab(BusyLab)
+    return _lab(size, BusyLab)
 
 
 @evasion("CAP-3")
-def split_a_run() -> World:
+def split_a_run(size: Size) -> World:
     """A lab cuts a run into two registered ones, each below the limit, with one parent model."""
-    return _lab(FragmentRunner, windows=5)
+    return _lab(size, FragmentRunner, windows=5)
 
 
 @evasion("ENG-2")
-def call_training_evaluation() -> World:
+def call_training_evaluation(size: Size) -> World:
     """A lab trains during the pause and files the time as evaluation."""
-    return _lab(Renamer)
+    return _lab(size, Renamer)
 
 
 @evasion(None)
-def call_training_evaluation_at_equal_power() -> World:
-    """A lab trains during the pause with its accelerators throttled to the power of evaluation, and files it as that."""
-    return _lab(Chameleon)
+def call_training_evaluation_at_equal_power(size: Size) -> World:
+    """A lab trains during the pause with accelerators throttled to the power of evaluation, and files it as that."""
+    return _lab(size, Chameleon)
 
 
 @evasion("ENG-2")
-def call_training_idle() -> World:
+def call_training_idle(size: Size) -> World:
     """A lab trains during the pause and files the time as idle."""
-    return _lab(GhostIdle)
+    return _lab(size, GhostIdle)
 
 
 @evasion("ENG-2")
-def invent_inference() -> World:
+def invent_inference(size: Size) -> World:
     """A lab files inference that never ran, to have hours to hide behind later."""
-    return _lab(Fabricator)
+    return _lab(size, Fabricator)
 
 
 @evasion("ENG-1")
-def compute_the_impossible() -> World:
+def compute_the_impossible(size: Size) -> World:
     """A lab files more work than its metered energy could feed on any chip, borrowed time included."""
-    return World(labs={CHEAT: BusyLab(CHEAT, times=60)}).run()
+    return _world(size, labs={CHEAT: BusyLab(CHEAT, times=60)}).run()
 
 
 @evasion("HRS-1")
-def lose_hours() -> World:
+def lose_hours(size: Size) -> World:
     """A lab files fewer hours than its accelerators had."""
-    return _lab(HoursThief)
+    return _lab(size, HoursThief)
 
 
 @evasion("INV-1")
-def miscount_chips() -> World:
+def miscount_chips(size: Size) -> World:
     """A lab's inventory does not add up."""
-    return _lab(BadInventory)
+    return _lab(size, BadInventory)
 
 
 @evasion("INV-2")
-def lose_chips_between_windows() -> World:
+def lose_chips_between_windows(size: Size) -> World:
     """Accelerators are gone from one inventory to the next."""
-    return _lab(VanishingChips)
+    return _lab(size, VanishingChips)
 
 
 @evasion("INV-3")
-def hide_a_site_from_the_books() -> World:
+def hide_a_site_from_the_books(size: Size) -> World:
     """A lab trains at a site that it does not list; the meter there is somebody else's."""
-    world = World()
+    world = _world(size)
     world.hidden_sites["borealis-2"] = (CHEAT, 256)
     return world.run()
 
 
 @evasion(None)
-def hide_a_site_from_everybody() -> World:
+def hide_a_site_from_everybody(size: Size) -> World:
     """A lab trains at a site with its own power, which is in nobody's books."""
-    return World().run()
+    return _world(size).run()
 
 
 @evasion("INV-4")
-def file_for_a_site_of_ones_own() -> World:
+def file_for_a_site_of_ones_own(size: Size) -> World:
     """A lab files usage for a facility that the agreement does not list."""
-    return _lab(MaverickLab)
+    return _lab(size, MaverickLab)
 
 
 @evasion("RUN-2")
-def book_to_an_unregistered_run() -> World:
+def book_to_an_unregistered_run(size: Size) -> World:
     """A lab books its training to a run that it never registered."""
-    return _lab(UnregisteredTrainer)
+    return _lab(size, UnregisteredTrainer)
 
 
 @evasion("RUN-3")
-def book_to_no_run() -> World:
+def book_to_no_run(size: Size) -> World:
     """A lab files training and books it to nothing."""
-    return _lab(UnbookedTrainer)
+    return _lab(size, UnbookedTrainer)
 
 
 @evasion("RUN-4")
-def close_a_run_that_cannot_be() -> World:
+def close_a_run_that_cannot_be(size: Size) -> World:
     """A lab closes a run with more operations than its accelerators can do."""
-    return _lab(WildRun)
+    return _lab(size, WildRun)
 
 
 @evasion("MOD-1")
-def release_a_model_from_nowhere() -> World:
+def release_a_model_from_nowhere(size: Size) -> World:
     """A lab enters a new model during the pause, from no registered run."""
-    return _lab(SecretModel)
+    return _lab(size, SecretModel)
 
 
 @evasion("CPB-1")
-def exceed_a_ceiling() -> World:
+def exceed_a_ceiling(size: Size) -> World:
     """A lab's new model scores above the ceiling of the pause."""
-    return _lab(StrongModel)
+    return _lab(size, StrongModel)
 
 
 @evasion("CPB-2", "UNPROVEN")
-def serve_unevaluated_weights() -> World:
+def serve_unevaluated_weights(size: Size) -> World:
     """A lab serves a model that no evaluator saw."""
-    return _lab(Moonlighter)
+    return _lab(size, Moonlighter)
 
 
 @evasion("EQV-1")
-def say_two_things() -> World:
+def say_two_things(size: Size) -> World:
     """A lab signs two usage statements with one number."""
-    return _lab(Equivocator)
+    return _lab(size, Equivocator)
 
 
 @evasion("EQV-1")
-def give_two_orders() -> World:
+def give_two_orders(size: Size) -> World:
     """The overseers sign two orders with one number."""
-    return World(operator=TwoFacedOverseer()).run()
+    return _world(size, operator=TwoFacedOverseer()).run()
 
 
 @evasion("COR-2", "UNPROVEN")
-def correct_in_ones_own_favour() -> World:
+def correct_in_ones_own_favour(size: Size) -> World:
     """A lab files that it trained through the pause, and corrects it to nothing when somebody asks."""
-    return _lab(CorrectingLab)
+    return _lab(size, CorrectingLab)
 
 
 @evasion("COR-1")
-def correct_without_a_word() -> World:
+def correct_without_a_word(size: Size) -> World:
     """A lab files a second time for a window, with no reason given."""
-    return World(labs={CHEAT: CorrectingLab(CHEAT, explain=False)}).run()
+    return _world(size, labs={CHEAT: CorrectingLab(CHEAT, explain=False)}).run()
 
 
 @evasion("COV-4")
-def leave_out_heads() -> World:
+def leave_out_heads(size: Size) -> World:
     """A lab's usage statements carry no head of its runs, so that a registration could vanish."""
-    return _lab(Headless)
+    return _lab(size, Headless)
 
 
 @evasion("WIN-1")
-def choose_ones_own_window() -> World:
+def choose_ones_own_window(size: Size) -> World:
     """A lab files about five quiet days instead of the window."""
-    return World(labs={CHEAT: LateLab(CHEAT, crooked=True)}).run()
+    return _world(size, labs={CHEAT: LateLab(CHEAT, crooked=True)}).run()
 
 
 @evasion("WIN-2")
-def correct_for_ever() -> World:
+def correct_for_ever(size: Size) -> World:
     """A lab files about a window after it was closed to corrections."""
-    return World(labs={CHEAT: LateLab(CHEAT, windows_late=5)}, windows=8).run()
+    return _world(size, labs={CHEAT: LateLab(CHEAT, windows_late=5)}, windows=8).run()
 
 
 @evasion("COV-2", "UNPROVEN")
-def censor_a_registration() -> World:
+def censor_a_registration(size: Size) -> World:
     """The log's operator leaves out a lab's registration of a run."""
-    return World(operator=Censor(CHEAT, "runs")).run()
+    return _world(size, operator=Censor(CHEAT, "runs")).run()
 
 
 @evasion("COV-6", "UNPROVEN")
-def censor_the_order() -> World:
+def censor_the_order(size: Size) -> World:
     """The log's operator leaves out the overseers' order, so that nobody is paused."""
-    return World(labs={CHEAT: PausedTrainer(CHEAT)}, operator=Censor("overseers", "orders")).run()
+    return _world(size, labs={CHEAT: PausedTrainer(CHEAT)}, operator=Censor("overseers", "orders")).run()
 
 
 @evasion("COV-3", "UNPROVEN")
-def keep_an_overseer_quiet() -> World:
+def keep_an_overseer_quiet(size: Size) -> World:
     """An overseer closes no window, so nobody knows what it would have said."""
-    return World(operator=SilentOverseer("avon")).run()
+    return _world(size, operator=SilentOverseer("avon")).run()
 
 
 @evasion("COV-5", "UNPROVEN")
-def close_without_heads() -> World:
+def close_without_heads(size: Size) -> World:
     """An evaluator closes its windows without saying how many results it has."""
-    return World(operator=UnheadedCloser("probe")).run()
+    return _world(size, operator=UnheadedCloser("probe")).run()
 
 
 @evasion("LED-1")
-def log_garbage() -> World:
+def log_garbage(size: Size) -> World:
     """A complicit operator logs an entry that two readers would read differently."""
-    return World(operator=Garbler()).run()
+    return _world(size, operator=Garbler()).run()
 
 
 @evasion("LED-2")
-def forge_a_statement() -> World:
+def forge_a_statement(size: Size) -> World:
     """A complicit operator logs a statement in a lab's name, signed by somebody else."""
-    return World(labs={CHEAT: PausedTrainer(CHEAT)}, operator=Forger(CHEAT)).run()
+    return _world(size, labs={CHEAT: PausedTrainer(CHEAT)}, operator=Forger(CHEAT)).run()
 
 
 @evasion("LED-3")
-def replay_from_elsewhere() -> World:
+def replay_from_elsewhere(size: Size) -> World:
     """A complicit operator logs a lab's honest statement from another agreement."""
-    return World(operator=Foreigner(CHEAT)).run()
+    return _world(size, operator=Foreigner(CHEAT)).run()
 
 
 @evasion("LED-4")
-def repeat_a_statement() -> World:
+def repeat_a_statement(size: Size) -> World:
     """A complicit operator logs a statement twice."""
-    return World(operator=Duplicator()).run()
+    return _world(size, operator=Duplicator()).run()
 
 
 @evasion("LED-5")
-def bend_time() -> World:
+def bend_time(size: Size) -> World:
     """A complicit operator logs a mark without a witness quorum, to make a late filing look early."""
-    return World(labs={CHEAT: LateLab(CHEAT)}, operator=BadMarker()).run()
+    return _world(size, labs={CHEAT: LateLab(CHEAT)}, operator=BadMarker()).run()
 
 
 @evasion("LED-6", "UNPROVEN")
-def speak_in_tongues() -> World:
+def speak_in_tongues(size: Size) -> World:
     """A lab signs a statement of a type that this release does not know."""
-    return World(operator=LaterVersion(CHEAT)).run()
+    return _world(size, operator=LaterVersion(CHEAT)).run()
 
 
 @evasion("LED-7", "UNPROVEN", look={"stale": True})
-def show_an_old_copy() -> World:
+def show_an_old_copy(size: Size) -> World:
     """A copy of the log from before the violation is shown long after it."""
-    return World(windows=3).run()
+    return _world(size, windows=3).run()
 
 
 @evasion("LED-2")
-def impersonate_the_overseers() -> World:
+def impersonate_the_overseers(size: Size) -> World:
     """One overseer alone signs an order to lift the pause."""
-    return World(labs={CHEAT: PausedTrainer(CHEAT)}, operator=Impostor()).run()
+    return _world(size, labs={CHEAT: PausedTrainer(CHEAT)}, operator=Impostor()).run()
 
 
 @evasion("READ-5", "ERROR", seen=find)
-def serve_two_histories() -> World:
+def serve_two_histories(size: Size) -> World:
     """The log shows one tree to the verifier and has signed another for the lab."""
-    return World().run()
+    return _world(size).run()

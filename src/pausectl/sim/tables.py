@@ -33,7 +33,7 @@ ORDER = (
     "statements", "ledger", "log", "witness", "agreement", "header", "lifecycle", "sealing", "reading", "verification",
 )  # fmt: skip
 ID = r"[A-Z][A-Z0-9]*(?:-[A-Z][A-Z0-9]*)*-\d+"
-CLAUSE = re.compile(rf"^(?:[-*+] |\d+\. )?\*\*\[({ID})\]\*\* ((?:.+\n)+?)(?=\n|[-*+] |\d+\. |\Z)", re.MULTILINE)
+CLAUSE = re.compile(rf"^(?:[-*+] |\d+\. )?\*\*\[({ID})\]\*\* ((?:.+\n)+?)(?=\n|[-*+] |\d+\. |[#|>]|\Z)", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 DECORATORS = {"enforces", "rule", "ledger_rule"}
 
@@ -45,7 +45,7 @@ def clauses(specs: Path) -> Iterator[tuple[str, str, str]]:
     """Id, sentence and page of every normative sentence, in reading order."""
     place = {name: number for number, name in enumerate(ORDER)}
     for page in sorted(specs.rglob("*.md"), key=lambda page: (place.get(page.stem, len(ORDER)), page)):
-        for found in CLAUSE.finditer(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        for found in CLAUSE.finditer(FENCE.sub("", page.read_text(encoding="utf-8") + "\n")):
             yield found[1], " ".join(found[2].split()), page.relative_to(specs).as_posix()
 
 
@@ -89,6 +89,7 @@ def index(specs: Path) -> str:
         where = ", ".join(f"[`{name}`](../src/pausectl/{path})" for path, name in kept.get(clause, []))
         tests = ", ".join(f"[{Path(path).stem}](../tests/{path})" for path in tried.get(clause, []))
         begins = shorten(sentence.replace("|", r"\|"), 72, placeholder=" …", break_on_hyphens=False)
+        begins = re.sub(r"MUST(?: NOT)?", r"**\g<0>**", begins)  # bold is no rule: a sentence stands on one page only
         rows.append(f"| {clause} | {begins} | [{page.removesuffix('.md')}]({page}) | {where} | {tests or '–'} |")
     return "\n".join(rows) + "\n"
 

@@ -8,7 +8,7 @@ everything else is kept whole.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from pausectl.errors import Broken
 from pausectl.history.records import Case
 from pausectl.history.replay import History
 from pausectl.registry import enforces
-from pausectl.verify.rules.base import Finding, Outcome, Rule, rules
+from pausectl.verify.rules.base import Finding, Outcome, Rule, Said, rules
 from pausectl.verify.rules.catalogue import CHAPTERS
 
 assert CHAPTERS  # noqa: S101 - importing it is what makes the rules known
@@ -54,33 +54,44 @@ class Judgement:
 
     def settled(self, case: Case) -> None:
         """Judge a case that nothing can change any more."""
-        for finding in self._judge(case):
-            if finding.outcome in (Outcome.VIOLATED, Outcome.UNPROVEN):
-                self.findings.append(finding)
+        for rule_id, said in self._judge(case):
+            if said.outcome in _KEPT:
+                self.findings.append(_finding(case, rule_id, said))
             else:
-                self.held[finding.lab or "", finding.rule] += 1
+                self.held[case.lab, rule_id] += 1
 
     def open(self, case: Case) -> None:
         """Judge a case that is due, and may still be corrected."""
-        self.findings += self._judge(case)
+        self.findings += [_finding(case, rule_id, said) for rule_id, said in self._judge(case)]
 
-    def _judge(self, case: Case) -> list[Finding]:
-        found = list(judge_case(case, self.broken))
-        verdict = None if case.state is None or case.lab in self.broken else worst(found)
+    def _judge(self, case: Case) -> list[tuple[str, Said]]:
+        said = list(judge_case(case, self.broken))
+        broken = case.state is None or case.lab in self.broken
+        verdict = None if broken else worst({each.outcome for _, each in said})
         self.windows.append(WindowVerdict(case.lab, case.window, case.start, case.end, case.state, verdict))
-        return found
+        return said
 
 
-def judge_case(case: Case, broken: dict[str | None, str]) -> Iterator[Finding]:
-    """What every rule about a lab and a window says."""
+_KEPT = (Outcome.VIOLATED, Outcome.UNPROVEN)
+_IDLE = Said(Outcome.NOT_IN_FORCE, "nothing is in force for this lab here")
+
+
+def _finding(case: Case, rule_id: str, said: Said) -> Finding:
     window = (case.window, case.start, case.end)
-    for each in (each for each in rules().values() if each.of_case):
+    return Finding(rule_id, said.outcome, case.lab, window, said.message, said.entries)
+
+
+def judge_case(case: Case, broken: dict[str | None, str]) -> Iterator[tuple[str, Said]]:
+    """(rule id, answer) of every rule about a lab and a window."""
+    for each in rules().values():
+        if not each.of_case:
+            continue
         if case.state is None:
-            yield Finding(each.id, Outcome.NOT_IN_FORCE, case.lab, window, "nothing is in force for this lab here", ())
+            yield each.id, _IDLE
             continue
         try:
             for said in each.check(case):
-                yield Finding(each.id, said.outcome, case.lab, window, said.message, said.entries)
+                yield each.id, said
         except Exception as error:  # noqa: BLE001 - a rule that fails is a bug of ours, and must not hide the others
             broken.setdefault(case.lab, _broke(each, error))
 
@@ -100,15 +111,14 @@ def _broke(each: Rule, error: Exception) -> str:
 
 
 @enforces("VER-1", "VER-2")
-def worst(findings: Iterable[Finding]) -> Verdict:
-    """One verdict from findings about one lab.
+def worst(outcomes: Set[Outcome]) -> Verdict:
+    """One verdict from the outcomes of findings about one lab.
 
     [VER-1] A verdict MUST be INCONSISTENT if any finding is VIOLATED, else INCONCLUSIVE if any is UNPROVEN, else
     CONSISTENT.
 
     [VER-2] A verdict MUST NOT be CONSISTENT where no finding says that a rule HOLDS.
     """
-    outcomes = {finding.outcome for finding in findings}
     if Outcome.VIOLATED in outcomes:
         return Verdict.INCONSISTENT
     if Outcome.UNPROVEN in outcomes or Outcome.HOLDS not in outcomes:
@@ -133,7 +143,7 @@ def decide(judgement: Judgement, labs: Iterable[str]) -> dict[str, Verdict | Non
         each = [w.verdict for w in judgement.windows if w.lab == lab and w.verdict is not None]
         beyond = [f for f in judgement.findings if f.lab == lab and f.window is None]
         if each and any(f.outcome in (Outcome.VIOLATED, Outcome.UNPROVEN) for f in beyond):
-            each.append(worst(beyond))
+            each.append(worst({finding.outcome for finding in beyond}))
         broken = judgement.broken.keys() & {lab, None}
         verdicts[lab] = None if broken else max(each, key=_RANK.__getitem__, default=None)
     return verdicts

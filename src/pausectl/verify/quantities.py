@@ -29,17 +29,15 @@ class Amount:
 
 def peak(agreement: Agreement, sku: str, precision: str | None) -> int:
     """gflop_per_second of a sku at a precision; at its best format where none is attested; 0 where nothing is agreed."""
-    hardware = agreement.hardware.get(sku)
-    if hardware is None:
-        return 0
-    if precision is None:
-        return max(hardware.peak_gflop_per_second.values())
-    return hardware.peak_gflop_per_second.get(precision, 0)  # type: ignore[call-overload, no-any-return]
+    return agreement.peaks.get((sku, precision), 0)
 
 
 def gflop(agreement: Agreement, work: Iterable[Work], categories: frozenset[Category]) -> int:
     """Σ accelerator_seconds × peak (10^9 operations) of the work in these categories."""
-    return sum(item.accelerator_seconds * peak(agreement, item.sku, item.precision) for item in work if item.category in categories)
+    peaks = agreement.peaks
+    return sum(
+        item.accelerator_seconds * peaks.get((item.sku, item.precision), 0) for item in work if item.category in categories
+    )
 
 
 ALL: frozenset[Category] = frozenset(Category.__args__)  # type: ignore[attr-defined]
@@ -48,16 +46,19 @@ ACTIVE: frozenset[Category] = ALL - IDLE
 
 def largest(case: Case, categories: frozenset[Category]) -> Amount:
     """Operations of a lab in a window: for each facility the largest filing, then the sum."""
-    total, entries, missing, unknown = 0, [], [], set()
+    total = 0
+    entries: list[int] = []
+    missing: list[str] = []
+    unknown: set[str] = set()
     for facility in case.facilities:
         versions = case.book.usage.get(facility, [])
         if not versions:
             missing.append(facility)
             continue
-        biggest = max(versions, key=lambda filed: gflop(case.agreement, filed.claim.work, categories))
-        total += gflop(case.agreement, biggest.claim.work, categories)
-        entries.append(biggest.index)
-        unknown |= without_peak(case.agreement, biggest, categories)
+        amount, index = max((gflop(case.agreement, filed.claim.work, categories), -filed.index) for filed in versions)
+        total += amount
+        entries.append(-index)
+        unknown |= set().union(*(without_peak(case.agreement, filed, categories) for filed in versions))
     caps = case.agreement.document.mfu.caps.value
     return Amount(compute.ceil(compute.pflop(total, caps)), tuple(entries), tuple(missing), tuple(sorted(unknown)))
 

@@ -1,32 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Going on where the last verification stopped, in the time of what is new.
 
-The saved state is believed only after this tree has been shown consistent with the checkpoint it was saved under. A state
-of another agreement, or one that is already past the instant to be judged, is left aside and everything is read again.
+    {"agreement":"5b0c…","checkpoint":"log.example/pause\\n72\\n…","history":{…},"judgement":{…}}
+    9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+The first line is believed only if the second is its SHA-256 (against accidents and editors, not against whoever may write
+the user's files) and this tree is consistent with the checkpoint it was saved under. A state that is already past the
+instant to be judged is left aside, and everything is read again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from pausectl.agreement.lifecycle import State
-from pausectl.errors import Malformed
+from pausectl.errors import Malformed, PausectlError, UsageFault
 from pausectl.history import state
 from pausectl.history.reader import Ledger, open_seen
 from pausectl.history.replay import History
 from pausectl.registry import enforces
 from pausectl.verify.judge import Judgement, Verdict, WindowVerdict
 from pausectl.verify.rules.base import Finding, Outcome
-from pausectl.wire import canonical
+
+_UNKNOWN = "not one that this release saved"
 
 
 @dataclass(slots=True)
 class Resumption:
-    """given: the bytes of a saved state, if there is one. saved: the bytes to save, once verification went through."""
+    """given: the bytes of a saved state, if there is one. name: its file. saved: the bytes to save, if all went well."""
 
     given: bytes | None
+    name: str = "state"
     saved: bytes = b""
 
 
@@ -36,21 +43,34 @@ def load(resumption: Resumption, ledger: Ledger, history: History, judgement: Ju
 
     [READ-8] A verifier MUST use a saved state only after the tree has been shown to be consistent with the checkpoint
     that the state was saved under.
+
+    Malformed for a file that was not saved so, UsageFault for one of another agreement.
     """
     if resumption.given is None:
         return
-    saved = canonical.tidy(resumption.given, limit=1 << 30)
-    if not isinstance(saved, dict) or not isinstance(saved.get("checkpoint"), str):
-        raise Malformed("state: expected a file saved by 'pausectl verify --state'")
-    if saved.get("agreement") != ledger.agreement.id:
-        raise Malformed("state: saved under another agreement")
-    raw = saved["checkpoint"].encode()
-    ledger.agrees_with(open_seen(raw, ledger.agreement), raw)
-    marked = saved["history"]["marked_by"]
-    if marked is not None and marked > history.as_of:
-        return
-    state.load(saved["history"], history)
-    _load(saved["judgement"], judgement)
+    try:
+        saved = _parse(resumption.given)
+        if saved["agreement"] != ledger.agreement.id:
+            raise UsageFault("saved under another agreement", hint="name another file, or remove this one")
+        raw = saved["checkpoint"].encode()
+        ledger.agrees_with(open_seen(raw, ledger.agreement), raw)
+        marked = saved["history"]["marked_by"]
+        if marked is None or marked <= history.as_of:
+            state.load(saved["history"], history)
+            _load(saved["judgement"], judgement)
+    except PausectlError as error:
+        raise error.at(resumption.name) from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Malformed(_UNKNOWN, where=resumption.name) from error
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    """No canonical JSON: sums in it may exceed 2^53, and its digest says that nobody else wrote it."""
+    line, _, digest = raw.rpartition(b"\n")
+    if hashlib.sha256(line).hexdigest().encode() != digest:
+        raise Malformed("expected a file as 'pausectl verify --state' saved it", hint="remove it to begin again")
+    saved: dict[str, Any] = json.loads(line)
+    return saved
 
 
 def save(resumption: Resumption, ledger: Ledger, history: History, judgement: Judgement) -> None:
@@ -64,7 +84,8 @@ def save(resumption: Resumption, ledger: Ledger, history: History, judgement: Ju
         "history": snapshot,
         "judgement": _save(judgement),
     }
-    resumption.saved = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
+    line = json.dumps(whole, separators=(",", ":")).encode()
+    resumption.saved = line + b"\n" + hashlib.sha256(line).hexdigest().encode()
 
 
 def _save(judgement: Judgement) -> dict[str, Any]:
@@ -77,16 +98,13 @@ def _save(judgement: Judgement) -> dict[str, Any]:
 
 
 def _load(saved: dict[str, Any], judgement: Judgement) -> None:
-    try:
-        judgement.findings = [
-            Finding(rule, Outcome(outcome), lab, tuple(window) if window else None, message, tuple(entries))
-            for rule, outcome, lab, window, message, entries in saved["findings"]
-        ]
-        judgement.windows = [
-            WindowVerdict(lab, window, start, end, State(where) if where else None, Verdict(verdict) if verdict else None)
-            for lab, window, start, end, where, verdict in saved["windows"]
-        ]
-        judgement.held.update({(lab, rule): count for lab, rule, count in saved["held"]})
-        judgement.broken.update(dict(saved["broken"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise Malformed(f"state: not one that this release saved ({type(error).__name__})") from error
+    judgement.findings = [
+        Finding(rule, Outcome(outcome), lab, tuple(window) if window else None, message, tuple(entries))
+        for rule, outcome, lab, window, message, entries in saved["findings"]
+    ]
+    judgement.windows = [
+        WindowVerdict(lab, window, start, end, State(where) if where else None, Verdict(verdict) if verdict else None)
+        for lab, window, start, end, where, verdict in saved["windows"]
+    ]
+    judgement.held.update({(lab, rule): count for lab, rule, count in saved["held"]})
+    judgement.broken.update(dict(saved["broken"]))

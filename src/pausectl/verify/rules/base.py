@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pausectl.history.records import Case
 from pausectl.history.replay import History
@@ -38,8 +38,7 @@ class Outcome(StrEnum):
     NOT_IN_FORCE = "NOT_IN_FORCE"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """A rule's answer. entries: leaf indices of the evidence. lab: only for rules about the whole history."""
 
     outcome: Outcome
@@ -48,8 +47,7 @@ class Said:
     lab: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """An answer with its place. window: number and bounds in POSIX seconds, or None for findings beyond windows."""
 
     rule: str

@@ -41,6 +41,8 @@ def every_due_statement_is_filed(case: Case) -> Iterator[Said]:
 
     Cannot see: facilities that are in nobody's books.
     """
+    if not case.facilities:
+        yield unproven(f"the agreement lists no facility of {case.lab}, so nothing is asked of it")
     for due in _due(case, "lab"):
         for facility in case.facilities:
             filed = filed_by_lab(case, due.stream, facility)
@@ -86,7 +88,7 @@ def _others(case: Case, due: Due) -> Iterator[tuple[str, str, int | None]]:
             yield case.agreement.facilities[facility].meter, f"{due.stream} of {facility}", _first(readings)
         return
     for party in case.agreement.holders(due.role):
-        yield party, due.stream, _first(case.window_book.closes.get(party, []))
+        yield party, due.stream, _first(case.window_book.closes.get(party, []) if due.stream == "close" else [])
 
 
 def _first(filed: Sequence[Filed[C]]) -> int | None:
@@ -152,13 +154,15 @@ def required_heads(agreement: Agreement, party: str) -> list[tuple[str, str]]:
 @rule("COV-6")
 def nobody_else_hides_a_number(case: Case) -> Iterator[Said]:
     """[COV-6] The streams of every party that is no lab, bodies included, MUST hold every statement up to the heads in
-    the closes of that party or of the body's members, and have no number missing below one that is there.
+    the closes of that party or of the body's members, the accessions of every lab those up to the heads in its usage
+    statements, and neither may have a number missing below one that is there.
 
-    Why: as COV-2. Whom the missing statement is about cannot be known, so it caps every lab.
+    Why: as COV-2. Whom the missing statement is about cannot be known, so it caps every lab; an accession is about all
+    of them, since others are bound because of it.
 
     Cannot see: a statement after the last head, until the next window is closed.
     """
-    yield from _gaps([gap for gap in case.gaps if gap.party not in case.agreement.labs], "other parties")
+    yield from _gaps([gap for gap in case.gaps if gap.party != case.lab], "other parties")
 
 
 def _gaps(gaps: list[Gap], whose: str) -> Iterator[Said]:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from pausectl.accounting import compute
 from pausectl.accounting import energy as physics
+from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import seconds
 from pausectl.history.records import Case, Filed
 from pausectl.predicates.energy import Energy
-from pausectl.predicates.usage import Usage
+from pausectl.predicates.usage import Usage, Work
 from pausectl.verify.quantities import ACTIVE, ALL, gflop, peak, without_peak
 from pausectl.verify.rules.base import Said, holds, rule, unproven, violated
 
@@ -41,6 +43,9 @@ def _readings(case: Case) -> Iterator[Reading | Said]:
         if (seconds(claim.interval_start_at), seconds(claim.interval_end_at)) != (case.start, case.end):
             yield unproven(f"{facility}: the meter read {claim.interval_start_at} to {claim.interval_end_at}", meter[-1].index)
             continue
+        if claim.pue.value < 1:  # and 0 would divide
+            yield unproven(f"{facility}: a PUE of {float(claim.pue.value):g} is none", meter[-1].index)
+            continue
         unknown = without_peak(case.agreement, usage[-1], ALL)
         if unknown:
             yield unproven(f"{facility}: no power is agreed for {', '.join(sorted(unknown))}", usage[-1].index)
@@ -50,8 +55,8 @@ def _readings(case: Case) -> Iterator[Reading | Said]:
 
 @rule("ENG-1")
 def work_is_physically_possible(case: Case) -> Iterator[Said]:
-    """[ENG-1] The operations that a lab files for a facility MUST NOT exceed the energy metered and generated there
-    times the best operations per joule of the chips named, in any format, times chip_headroom.
+    """[ENG-1] The operations that a lab files for a facility MUST NOT exceed the energy supplied there (grid,
+    generation and storage) times the best operations per joule of the chips named, in any format, times chip_headroom.
 
     Why: no statistics are needed to refuse what no chip can do; work that is filed and was not done hides work that
     was.
@@ -65,10 +70,11 @@ def work_is_physically_possible(case: Case) -> Iterator[Said]:
         document, work = case.agreement.document, reading.usage.claim.work
         claimed = compute.ceil(compute.pflop(gflop(case.agreement, work, ACTIVE), document.mfu.caps.value))
         best = max(
-            (Fraction(peak(case.agreement, sku, None), case.agreement.hardware[sku].tdp_watts) for sku in {w.sku for w in work}),
+            (Fraction(peak(case.agreement, sku, None), case.agreement.hardware[sku].tdp_watts) for sku in _skus(case, work)),
             default=Fraction(0),
         )
-        supplied = reading.meter.claim.energy_wh + reading.meter.claim.onsite_generation_energy_wh
+        meter = reading.meter.claim
+        supplied = meter.energy_wh + meter.onsite_generation_energy_wh + max(0, -meter.storage_change_energy_wh)
         bound = physics.bound_pflop(supplied, best, document.power.chip_headroom.value)
         said = f"{reading.facility}: {claimed:,} pflop filed, at most {int(bound):,} possible with {supplied:,} Wh"
         yield violated(said, *reading.entries) if claimed > bound else holds(said, *reading.entries)
@@ -89,45 +95,69 @@ def energy_balances(case: Case) -> Iterator[Said]:
         yield reading if isinstance(reading, Said) else _balance(case, reading)
 
 
+@dataclass(frozen=True, slots=True)
+class Test:
+    """The agreement's numbers for ENG-2, as floats: made once."""
+
+    sigmas: physics.Sigmas
+    false_alarm: float
+    detection: float
+    limit: float
+    guard: float
+
+
+@lru_cache(maxsize=8)
+def _test(agreement: Agreement) -> Test:
+    power = agreement.document.power
+    sigmas = (power.sigma_meter, power.sigma_model, power.sigma_pue, power.sigma_hours)
+    false_alarm = float(power.false_alarm.value)
+    return Test(
+        physics.Sigmas(*(float(sigma.value) for sigma in sigmas)),
+        false_alarm,
+        float(power.detection.value),
+        physics.action_limit(false_alarm),
+        float(agreement.document.statistics.guard.value),
+    )
+
+
 def _balance(case: Case, reading: Reading) -> Said:
-    power, statistics = case.agreement.document.power, case.agreement.document.statistics
-    meter, chain = reading.meter.claim, physics.Chain(reading.meter.claim.pue.value, power.it_factor.value)
+    test, goal = _test(case.agreement), case.agreement.document.statistics.goal_pflop
+    meter = reading.meter.claim
+    chain = physics.Chain(meter.pue.value, case.agreement.document.power.it_factor.value)
     expected = physics.expected_wh(_load(case, reading.usage.claim), chain)
     measured = meter.energy_wh + meter.onsite_generation_energy_wh - meter.storage_change_energy_wh - meter.non_ai_energy_wh
-    sigma = physics.residual_sigma_wh(meter.energy_wh, float(expected), _sigmas(case))
-    false_alarm, detection = float(power.false_alarm.value), float(power.detection.value)
-    residual, limit = float(measured - expected), physics.action_limit(false_alarm)
+    sigma = physics.residual_sigma_wh(meter.energy_wh, float(expected), test.sigmas)
+    residual, limit = float(measured - expected), test.limit
     z = residual / sigma if sigma else (0.0 if residual == 0 else float("inf") if residual > 0 else float("-inf"))
     missed = detectable_pflop(case, reading, sigma)
     windows = case.window - case.pause_since + 1 if case.pause_since is not None else 1
     said = (
-        f"{reading.facility}: residual {residual:,.0f} Wh, z = {z:.2f} (limit ±{limit:.2f}, false alarm {false_alarm:g} "
-        f"per window and side); a hidden run of {missed:,} pflop in this window, or {missed * windows:,} over the pause so "
-        f"far, would be seen with probability {detection:g}"
+        f"{reading.facility}: residual {residual:,.0f} Wh, z = {z:.2f} (limit ±{limit:.2f}, false alarm "
+        f"{test.false_alarm:g} per window and side); a hidden run of {missed:,} pflop in this window, or "
+        f"{missed * windows:,} over the pause so far, would be seen with probability {test.detection:g}"
     )
-    guard = float(statistics.guard.value)
-    if abs(abs(z) - limit) <= guard * limit:
+    if abs(abs(z) - limit) <= test.guard * limit:
         return unproven(f"{said}; too close to the limit to say", *reading.entries)
     if abs(z) > limit:
         way = "energy that no filed work explains" if z > 0 else "filed work that drew no energy"
         return violated(f"{said}: {way}", *reading.entries)
-    if missed > statistics.goal_pflop:
-        return unproven(f"{said}; the goal is {statistics.goal_pflop:,}", *reading.entries)
+    if missed > goal:
+        return unproven(f"{said}; the goal is {goal:,}", *reading.entries)
     return holds(said, *reading.entries)
+
+
+def _skus(case: Case, work: Iterable[Work]) -> set[str]:
+    """What is named there and agreed; `without_peak` let nothing else pass but lines of no time."""
+    return {item.sku for item in work} & case.agreement.hardware.keys()
 
 
 def _load(case: Case, usage: Usage) -> Iterator[tuple[int, int, Fraction]]:
     fractions = case.agreement.document.power.fractions
     for work in usage.work:
+        if not work.accelerator_seconds:
+            continue
         known = fractions.get(work.category)
         yield work.accelerator_seconds, case.agreement.hardware[work.sku].rated_watts, known.value if known else Fraction(1)
-
-
-def _sigmas(case: Case) -> physics.Sigmas:
-    power = case.agreement.document.power
-    return physics.Sigmas(
-        float(power.sigma_meter.value), float(power.sigma_model.value), float(power.sigma_pue.value), float(power.sigma_hours.value)
-    )
 
 
 def detectable_pflop(case: Case, reading: Reading, sigma_wh: float) -> int:
@@ -135,16 +165,17 @@ def detectable_pflop(case: Case, reading: Reading, sigma_wh: float) -> int:
 
     The systematic part of the error does not average out, so over n windows the limit is n times as large.
     """
-    power, agreement = case.agreement.document.power, case.agreement
-    hidden_wh = physics.detectable_wh(sigma_wh, float(power.false_alarm.value), float(power.detection.value))
+    agreement, test = case.agreement, _test(case.agreement)
+    power = agreement.document.power
+    hidden_wh = physics.detectable_wh(sigma_wh, test.false_alarm, test.detection)
     chain = physics.Chain(reading.meter.claim.pue.value, power.it_factor.value)
     training = power.fractions["pretrain"].value if "pretrain" in power.fractions else Fraction(1)
-    skus = {work.sku for work in reading.usage.claim.work} or set(agreement.hardware)
-    caps = agreement.document.mfu.caps.value
+    caps = float(agreement.document.mfu.caps.value)
+    skus = _skus(case, reading.usage.claim.work) or agreement.hardware.keys()
     return max(
         int(
             physics.hidden_accelerator_seconds(hidden_wh, chain, agreement.hardware[sku].rated_watts, training)
-            * float(compute.pflop(peak(agreement, sku, None), caps))
+            * (peak(agreement, sku, None) * caps / compute.GFLOP_PER_PFLOP)
         )
         for sku in skus
     )

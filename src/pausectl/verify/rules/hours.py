@@ -39,7 +39,9 @@ def items_balance(case: Case) -> Iterator[Said]:
         if filed is None:
             yield unproven(f"no inventory of {facility}")
             continue
-        wrong = [complaint for stock in filed.claim.stock for complaint in _complaints(case, stock)]
+        skus = [stock.sku for stock in filed.claim.stock]
+        wrong = [f"{sku} is listed twice" for sku in sorted({sku for sku in skus if skus.count(sku) > 1})]
+        wrong += [complaint for stock in filed.claim.stock for complaint in _complaints(case, stock)]
         if wrong:
             yield violated(f"{facility}: {'; '.join(wrong)}", filed.index)
         else:
@@ -82,9 +84,20 @@ def inventories_join(case: Case) -> Iterator[Said]:
         after = {stock.sku: stock.beginning for stock in filed.claim.stock if any(_count(stock.beginning, p) for p in _PLACES)}
         if before == after:
             yield holds(f"{facility}: begins where the last inventory ended", previous.index, filed.index)
+            continue
+        skus = sorted(sku for sku in {*before, *after} if before.get(sku) != after.get(sku))
+        said = f"{facility}: {', '.join(skus)} changed between two windows"
+        if _follows(case, facility, previous):
+            yield violated(said, previous.index, filed.index)
         else:
-            skus = sorted(sku for sku in {*before, *after} if before.get(sku) != after.get(sku))
-            yield violated(f"{facility}: {', '.join(skus)} changed between two windows", previous.index, filed.index)
+            yield unproven(f"{said}; an inventory between them may be missing", previous.index, filed.index)
+
+
+def _follows(case: Case, facility: str, previous: Filed[Inventory]) -> bool:
+    """Whether nothing can be missing between the last inventory and this one."""
+    span = previous.claim.header.window
+    torn = any(gap.party == case.lab and gap.stream == f"inventory/{facility}" for gap in case.gaps)
+    return span is not None and seconds(span.end_at) == case.start and not torn
 
 
 @rule("INV-3")

@@ -142,7 +142,8 @@ def _party_trouble(history: History, trouble: Trouble) -> Iterator[Said]:
     labs = history.agreement.labs
     found = [problem for problem in history.problems if problem.trouble is trouble]
     for problem in found:
-        yield violated(problem.message, problem.index, lab=problem.party if problem.party in labs else None)
+        say = violated if problem.proven else unproven
+        yield say(problem.message, problem.index, lab=problem.party if problem.party in labs else None)
     if not found:
         yield holds("none found")
 

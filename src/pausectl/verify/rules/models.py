@@ -10,6 +10,7 @@ from pausectl.agreement.lifecycle import State
 from pausectl.agreement.types import seconds
 from pausectl.history.records import Case, Filed
 from pausectl.predicates.capability import Capability
+from pausectl.predicates.model import Model
 from pausectl.verify.rules.base import Said, holds, not_applicable, rule, unproven, violated
 
 
@@ -29,10 +30,16 @@ def new_weights_come_from_registered_runs(case: Case) -> Iterator[Said]:
         name = filed.claim.weights_root[:12]
         if run is not None and run.registered:
             yield holds(f"model {name}… comes from {filed.claim.training_run}", filed.index, run.registered[0].index)
-        elif any(gap.party == case.lab and gap.stream == "runs" for gap in case.gaps):
+        elif filed.claim.training_run is not None and not _counted(case, filed):
             yield unproven(f"model {name}…: the registration of its run may be missing from the ledger", filed.index)
         else:
             yield violated(f"model {name}… comes from no registered run", filed.index)
+
+
+def _counted(case: Case, filed: Filed[Model]) -> bool:
+    """Whether the lab has since said how many runs it registered, and none of them is missing."""
+    later = any(usage.index > filed.index for versions in case.book.usage.values() for usage in versions)
+    return later and not any(gap.party == case.lab and gap.stream == "runs" for gap in case.gaps)
 
 
 @rule("CPB-1")

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes that have to be refused, each with one thing wrong, and the layer at which it has to show.
+
+    {"error": "Malformed", "input": "ezF9Cg==", "layer": "json", "why": "a member that is no text"}
+
+A layer is one step of reading (`LAYERS`, each row from below). An input passes every layer below its own: a check that
+is made too early or too late would hide that the right one is missing. What a layer needs to know stands in the case
+(`vkey`, `width`, `key` and `message`) or is the agreement of all vectors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pausectl.agreement import document
+from pausectl.predicates import base
+from pausectl.predicates.close import Close
+from pausectl.predicates.energy import Energy
+from pausectl.predicates.pause import Order
+from pausectl.sim.terms import demo_key, ratio
+from pausectl.sim.world import World
+from pausectl.wire import canonical, checkpoint, dsse, keyfile, note, statement, tile
+from pausectl.wire.checkpoint import Checkpoint
+from pausectl.wire.keys import base64
+
+#: Steps of reading one kind of input, from below.
+LAYERS: dict[str, tuple[str, ...]] = {
+    "entry": ("json", "envelope", "signatures", "authority"),
+    "statement": ("json", "statement", "predicate"),
+    "agreement": ("json", "envelope", "statement", "agreement"),
+    "note": ("note", "note-signatures", "checkpoint", "origin"),
+    "vkey": ("vkey",),
+    "path": ("tile-path",),
+    "tile": ("tile",),
+    "bundle": ("bundle",),
+    "key": ("public-key",),
+    "signature": ("ed25519",),
+    "key file": ("key-file", "key-file-open"),
+}
+
+MALFORMED, FORGED = "Malformed", "Forged"
+ROOT = hashlib.sha256(b"a tree").digest()
+
+#: Cases 0, 1, 2, 4, 6 of novifinancial/ed25519-speccheck (Apache-2.0, commit 6551933), of "Taming the many EdDSAs".
+SPECCHECK: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "KEY-1", "S is not below L",
+        "85e241a07d148b41e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec40",
+        "442aad9f089ad9e14647b1ef9099a1ff4798d78589e66f28eca69c11f582a623",
+        "e96f66be976d82e60150baecff9906684aebb1ef181f67a7189ac78ea23b6c0e"
+        "547f7690a0e2ddcd04d87dbc3490dc19b3b3052f7ff0538cb68afb369ba3a514",
+    ),
+    (
+        "KEY-3", "R is of small order",
+        "aebf3f2601a0c8c5d39cc7d8911642f740b78168218da8471772b35f9d35b9ab",
+        "f7badec5b8abeaf699583992219b7b223f1df3fbbea919844e3f7c554a43dd43",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"
+        "8c4bd45aecaca5b24fb97bc10ac27ac8751a7dfe1baff8b953ec9f5833ca260e",
+    ),
+    (
+        "KEY-4", "the equation holds only after multiplication by the cofactor",
+        "e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec4011eaccd55b53f56c",
+        "cdb267ce40c5cd45306fa5d2f29731459387dbf9eb933b7bd5aed9a765b88d4d",
+        "160a1cb0dc9c0258cd0a7d23e94d8fa878bcb1925f2c64246b2dee1796bed512"
+        "5ec6bc982a269b723e0668e540911a9a6a58921d6925e434ab10aa7940551a09",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """id: of the sentence. error: class of error; for `authority` the trouble. given: what else the layer needs."""
+
+    id: str
+    layer: str
+    error: str
+    why: str
+    data: bytes
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def json(self) -> dict[str, Any]:
+        """As it stands in a file."""
+        return {"error": self.error, "input": base64(self.data), "layer": self.layer, "why": self.why, **self.given}
+
+
+def cases(world: World) -> Iterator[Case]:
+    """All of them; world: one whose agreement is that of all vectors."""
+    for part in (_json, _statements, _predicates, _authority, _envelopes, _agreements, _notes, _checkpoints):
+        yield from part(world)
+    yield from _vkeys(world)
+    yield from _tiles()
+    yield from _keys()
+
+
+# ── statements ──
+
+
+def _json(_world: World) -> Iterator[Case]:
+    for why, raw in (
+        ("members not sorted", b'{"b":1,"a":2}'), ("a member twice", b'{"a":1,"a":1}'), ("white space", b'{"a": 1}'),
+        ("an escape that need not be", b'["\\u0041"]'), ("an escaped solidus", b'["\\/"]'),
+        ("a shorter escape exists", b'["\\u000a"]'), ("an escape in upper case", b'["\\u001F"]'),
+        ("a lone surrogate", b'["\\ud800"]'), ("a name above U+FFFF", '{"\U0001f600":1}'.encode()),
+        ("no UTF-8", b'["\xff"]'), ("a byte order mark", b"\xef\xbb\xbf[]"), ("33 levels", b"[" * 33 + b"]" * 33),
+        ("something behind the value", b"[]\n"),
+    ):  # fmt: skip
+        yield Case("STM-1", "json", MALFORMED, why, raw)
+    for why, number in (
+        ("a fraction", "1.0"), ("an exponent", "1e3"), ("a leading zero", "01"), ("a plus sign", "+1"), ("minus zero", "-0"),
+        ("2^53", "9007199254740992"), ("no number", "NaN"),
+    ):  # fmt: skip
+        yield Case("STM-2", "json", MALFORMED, why, f"[{number}]".encode())
+
+
+def _changed(raw: bytes, **members: Any) -> bytes:  # noqa: ANN401
+    value = {**canonical.load(raw), **members}
+    return canonical.dump({name: member for name, member in value.items() if member is not ...})
+
+
+def _statements(world: World) -> Iterator[Case]:
+    good = base.write(_close(world))
+    subject = {"digest": {"sha256": "0" * 64}, "name": "x"}
+    for clause, why, members in (
+        ("STM-3", "a member more", {"comment": "x"}), ("STM-3", "a member fewer", {"subject": ...}),
+        ("STM-3", "another version", {"_type": "https://in-toto.io/Statement/v0.1"}),
+        ("STM-3", "an empty predicate", {"predicate": {}}), ("STM-3", "a predicate that is a list", {"predicate": [1]}),
+        ("STM-4", "no subject", {"subject": []}), ("STM-4", "no name", {"subject": [{"digest": {"sha256": "0" * 64}}]}),
+        ("STM-4", "upper case", {"subject": [{**subject, "digest": {"sha256": "A" * 64}}]}),
+        ("STM-4", "another digest", {"subject": [{**subject, "digest": {"sha512": "0" * 128}}]}),
+        ("STM-4", "two digests", {"subject": [{**subject, "digest": {"sha1": "0" * 40, "sha256": "0" * 64}}]}),
+    ):  # fmt: skip
+        yield Case(clause, "statement", MALFORMED, why, _changed(good, **members))
+
+
+def _close(world: World) -> base.Predicate:
+    return world.claim(world.roll.overseers[0], Close, {"heads": []}, 0, 0)
+
+
+def _order(world: World) -> base.Predicate:
+    return world.claim(document.OVERSEERS, Order, {"action": "lift", "reason": "over", "term_windows": 1}, None, 0)
+
+
+def _predicates(world: World) -> Iterator[Case]:
+    good = base.write(_close(world))
+    predicate = canonical.load(good)["predicate"]
+    header, subject = predicate["header"], canonical.load(good)["subject"][0]
+    for clause, why, members in (
+        ("STM-5", "an unknown member", {"predicate": {**predicate, "comment": "x"}}),
+        ("STM-5", "a missing member", {"predicate": {"header": header}}),
+        ("STM-5", "text for a list", {"predicate": {**predicate, "heads": "none"}}),
+        ("STM-5", "text for a number", {"predicate": {**predicate, "header": {**header, "sequence": "0"}}}),
+        ("STM-5", "a negative number", {"predicate": {**predicate, "header": {**header, "sequence": -1}}}),
+        ("HDR-1", "another stream", {"predicate": {**predicate, "header": {**header, "stream": "orders"}}}),
+        ("HDR-1", "a facility too many", {"predicate": {**predicate, "header": {**header, "stream": "close/aurora-1"}}}),
+        ("HDR-2", "no window", {"predicate": {**predicate, "header": {**header, "window": None}}}),
+        ("HDR-3", "another name", {"subject": [{**subject, "name": "telemetry"}]}),
+        ("HDR-3", "another digest", {"subject": [{**subject, "digest": {"sha256": "0" * 64}}]}),
+        ("HDR-3", "two subjects", {"subject": [subject, subject]}),
+    ):  # fmt: skip
+        yield Case(clause, "predicate", MALFORMED, why, _changed(good, **members))
+    order = canonical.load(base.write(_order(world)))["predicate"]
+    windowed = {**order, "header": {**order["header"], "window": header["window"]}}
+    yield Case("HDR-2", "predicate", MALFORMED, "a window too many", _changed(base.write(_order(world)), predicate=windowed))
+
+
+def _authority(world: World) -> Iterator[Case]:
+    close, order, (first, second, *_) = _close(world), _order(world), world.roll.overseers
+    reading = world.claim("aurora", Energy, _reading(world), 0, 0)
+    for clause, trouble, why, claim, members, signers in (
+        ("HDR-4", "FOREIGN", "another agreement", close, {"agreement": "0" * 64}, (first,)),
+        ("HDR-4", "FOREIGN", "another log", close, {"log": "log.example/other"}, (first,)),
+        ("HDR-5", "UNAUTHORISED", "signed by somebody else", close, {}, (second,)),
+        ("HDR-5", "UNAUTHORISED", "signed by somebody else as well", close, {}, (first, second)),
+        ("HDR-5", "UNAUTHORISED", "by a party without the role", reading, {}, ("aurora",)),
+        ("HDR-5", "UNAUTHORISED", "by no party", close, {"party": "nobody"}, (first,)),
+        ("HDR-6", "UNAUTHORISED", "one of two members", order, {}, (first,)),
+        ("HDR-6", "UNAUTHORISED", "a stranger as well", order, {}, (first, second, "aurora")),
+    ):  # fmt: skip
+        header = claim.header.model_copy(update=members)
+        payload = base.write(claim.model_copy(update={"header": header}))
+        yield Case(clause, "authority", trouble, why, dsse.sign(payload, *(world.keys[name] for name in signers)).raw)
+
+
+def _reading(world: World) -> dict[str, Any]:
+    return {
+        "energy_wh": 1, "facility": "aurora-1", "interval_end_at": "2026-07-13T00:00:00Z",
+        "interval_start_at": "2026-07-06T00:00:00Z", "lab": "aurora", "meter_class": "0.2", "meter_id": "main",
+        "non_ai_energy_wh": 0, "onsite_generation_energy_wh": 0, "pue": ratio(120), "storage_change_energy_wh": 0,
+    }  # fmt: skip
+
+
+# ── envelopes ──
+
+
+def _envelopes(world: World) -> Iterator[Case]:
+    first, second = (world.keys[name] for name in world.roll.overseers[:2])
+    payload = base.write(_order(world))
+    good = dsse.sign(payload, first, second)
+    value = canonical.load(good.raw)
+    one, two = value["signatures"]
+    own = dsse.sign(base.write(_close(world)), first)
+    mine = canonical.load(own.raw)["signatures"][0]
+    other = {**mine, "keyid": second.public.keyid}
+    stranger = dsse.sign(own.payload, first, demo_key("a stranger")).raw
+    flipped = base64(bytes([own.signatures[0].value[0] ^ 1]) + own.signatures[0].value[1:])
+    for clause, layer, error, why, raw in (
+        ("ENV-2", "envelope", MALFORMED, "a member more", _changed(good.raw, comment="x")),
+        ("ENV-2", "envelope", MALFORMED, "another payload type", _changed(good.raw, payloadType="application/json")),
+        ("ENV-2", "envelope", MALFORMED, "base64 without padding", _changed(own.raw, payload="e30")),
+        ("ENV-2", "envelope", MALFORMED, "base64 with spare bits", _changed(own.raw, payload="e31=")),
+        ("ENV-2", "envelope", MALFORMED, "base64url", _changed(own.raw, payload="_-8=")),
+        ("ENV-2", "envelope", MALFORMED, "a member more", _changed(own.raw, signatures=[{**mine, "cert": ""}])),
+        ("ENV-3", "envelope", MALFORMED, "no signature", _changed(good.raw, signatures=[])),
+        ("ENV-3", "envelope", MALFORMED, "falling keyids", _changed(good.raw, signatures=[two, one])),
+        ("ENV-3", "envelope", MALFORMED, "one keyid twice", _changed(good.raw, signatures=[one, one])),
+        ("ENV-4", "envelope", MALFORMED, "a keyid in hex", _changed(own.raw, signatures=[{**mine, "keyid": "0" * 64}])),
+        ("ENV-4", "envelope", MALFORMED, "no keyid", _changed(own.raw, signatures=[{**mine, "keyid": ""}])),
+        ("ENV-4", "signatures", FORGED, "the keyid of another key", _changed(own.raw, signatures=[other])),
+        ("ENV-5", "signatures", FORGED, "an unknown key as well", stranger),
+        ("ENV-5", "signatures", FORGED, "a failing signature", _changed(own.raw, signatures=[{**mine, "sig": flipped}])),
+    ):
+        yield Case(clause, layer, error, why, raw)
+
+
+# ── agreements ──
+
+
+def _agreements(world: World) -> Iterator[Case]:
+    terms = world.agreement.document.model_dump(mode="json")
+    people, bodies, policy = terms["principals"], terms["bodies"], terms["witnesses"]
+    overseers, signatories = bodies
+    first, second = policy["members"]
+    same = {**second, "vkey": second["vkey"].replace(*(key.partition("+")[0] for key in (second["vkey"], first["vkey"])))}
+    for clause, why, members in (
+        ("AGR-1", "a principal twice", {"principals": [*people, {**people[0], "keys": []}]}),
+        ("AGR-1", "a key twice", {"principals": [*people, {**people[0], "id": "twin"}]}),
+        ("AGR-1", "two keys of one suite", {"principals": [{**people[0], "keys": people[0]["keys"] + _spare()}, *people[1:]]}),
+        ("AGR-1", "an unknown member", {"bodies": [{**overseers, "members": [*overseers["members"], "nobody"]}, signatories]}),
+        ("AGR-2", "as many faulty as a quorum", {"witnesses": {**policy, "faulty": policy["quorum"]}}),
+        ("AGR-2", "two quorums without an honest witness in both", {"witnesses": {**policy, "faulty": 0, "quorum": 1}}),
+        ("AGR-2", "two witnesses with one principal", {"witnesses": {**policy, "members": [first, {**second, "principal": first["principal"]}]}}),
+        ("AGR-4", "another type", {}),
+        ("AGR-5", "version 2", {"version": 2, "previous": world.agreement.id}),
+    ):
+        yield Case(clause, "agreement", MALFORMED, why, _agreed(world, {**terms, **members}, "other" if why == "another type" else "agreement"))
