@@ -119,15 +119,14 @@ def show_run(run: Trained, commitment: Commitment, report: Report) -> None:
     show("window", f"{instant(run.start)} to {instant(run.end)}, {run.end - run.start:,} s")
     show("sealed", f"{commitment.rows_count:,} rows, {commitment.blocks_count} blocks, seal {commitment.seal_id.hex()}")
     show(
-        "energy", f"{kwh:.3f} kWh by trapezoid; the submitter's own file: {run.own_kwh} ({kwh / run.own_kwh - 1:+.4%})"
+        "energy", f"{kwh:.4f} kWh by trapezoid; the submitter's own file: {run.own_kwh} ({kwh / run.own_kwh - 1:+.4%})"
     )
     show("", f"{silent:.3%} of the time has no reading on one of its sides: a gap, not a guess")
     show("accelerator-seconds", f"{spent:,} in the run, {idle} idle beside it")
     show("compute", f"{run.pflop:,} pflop by 6ND and attention")
     show("", f"{counted:,} pflop by time x {PRECISION} peak x {float(caps):g}, which is what limits count")
     show(
-        "utilisation",
-        f"{used[PRECISION]:.3f} of the {PRECISION} peak it had; of the bf16 peak it would be {used['bf16']:.3f}",
+        "utilisation", f"{used[PRECISION]:.3f} of the {PRECISION} peak; of the bf16 peak it would be {used['bf16']:.3f}"
     )
     balance = next(finding.message for finding in report.judgement.findings if finding.rule == "ENG-2")
     show("energy against work", balance)

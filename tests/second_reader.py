@@ -233,10 +233,11 @@ class Seal:
     """sealing.md, in one context, given by the names of its members. A node of the sum tree is its 64 bytes."""
 
     def __init__(self, context: dict[str, Any]) -> None:
-        names = ("agreement", "lab", "facility", "stream", "window_start", "window_end", "schema", "block_rows")
-        parts = [one.to_bytes(8, "big") if isinstance(one := context[name], int) else one.encode() for name in names]
+        self.start, self.end, self.per_block = (context[n] for n in ("window_start_ms", "window_end_ms", "block_rows"))
+        start, end, size = (number.to_bytes(8, "big") for number in (self.start, self.end, self.per_block))
+        texts = [context[name].encode() for name in ("agreement", "lab", "facility", "stream", "schema")]
+        parts = [*texts[:4], start, end, texts[4], size]
         self.ctx = sha(*(struct.pack(">I", len(part)) + part for part in parts))
-        self.start, self.end, self.per_block = context["window_start"], context["window_end"], context["block_rows"]
 
     def adds(self, rows: list[bytes]) -> list[int]:
         """SEAL-2, SEAL-3, SEAL-9, SEAL-10: what rows in order add to energy, duration and gap."""
@@ -278,15 +279,14 @@ class Seal:
         """SEAL-22, SEAL-23, SEAL-25, SEAL-26: the row, of this top node and no other."""
         need(sorted(opening) == ["block_path", "block_sums", "index", "row", "row_path", "salt"], "opening: members")
         total, (block, place) = int.from_bytes(top[:8], "big"), divmod(opening["index"], self.per_block)
-        need(0 <= opening["index"] < total, "opening: index")
         row, sums = unhex(opening["row"], 49), list(struct.unpack(">3Q", unhex(opening["block_sums"], 24)))
         count, least = min(self.per_block, total - block * self.per_block), self.adds([row])
-        need(all(map(int.__le__, least, sums)) and (count > 1 or least == sums), "opening: sums")
+        need(0 <= opening["index"] < total and all(map(int.__le__, least, sums)), "opening: index, or sums")
+        need(count > 1 or least == sums, "opening: sums of a block of one row")
         value = self.leaf(block, place, row, unhex(opening["salt"], 16))
         for (_, position), text in zip(beside(place, count), opening["row_path"], strict=True):
             value = fold([value, unhex(text, 32)] if position & 1 else [unhex(text, 32), value])
-        value = self.block([count, *sums], value)
-        upwards = beside(block, -(-total // self.per_block))
+        value, upwards = self.block([count, *sums], value), beside(block, -(-total // self.per_block))
         for (level, position), text in zip(upwards, opening["block_path"], strict=True):
             first, end = (min(at * self.per_block << level, total) for at in (position, position + 1))
             need(int(text[:16], 16) == end - first, "opening: a row count that is not that of its place")

@@ -17,7 +17,7 @@ import pausectl
 from pausectl.history import reader
 from pausectl.registry import enforcers
 from pausectl.report.json import render
-from pausectl.sim import examples, lateweek, tables
+from pausectl.sim import examples, lateweek, refused, tables
 from pausectl.sim.evasions import evasions
 from pausectl.sim.pages import BLOCK, table
 from pausectl.sim.world import BUSY, QUIET, World
@@ -75,12 +75,15 @@ def test_the_index_reads_pages_sources_and_tests(tmp_path):
         "class K:\n    @enforces('A-1', 'A-22')\n    def f(self): ...\n\n@base.rule('C-4')\ndef g(): ...\n"
     )
     (tmp_path / "tests/room/test_file.py").write_text("# A-22 and A-2\n")
+    (tmp_path / "tests/vectors/bytes").mkdir()
+    (tmp_path / "tests/vectors/bytes/A-22.json").touch()
     rows = tables.index(tmp_path / "specs").splitlines()[2:]
     k = "[`K.f`](../src/pausectl/room/file.py)"
     vector = "[A-1-violated-some-cheat](../tests/vectors/A-1-violated-some-cheat)"
+    refused = "[A-22](../tests/vectors/bytes/A-22.json)"
     assert rows == [
         f"| A-1 | A reader **MUST** read on. | [page](page.md) | {k} | {vector} |",
-        f"| A-22 | And stop. | [page](page.md) | {k} | [test_file](../tests/room/test_file.py) |",
+        f"| A-22 | And stop. | [page](page.md) | {k} | [test_file](../tests/room/test_file.py), {refused} |",
         "| C-4 | Last one. | [page](page.md) | [`g`](../src/pausectl/room/file.py) | – |",
     ]
 
@@ -241,3 +244,31 @@ def test_blind_spots_are_listed_apart():
     assert blind, "if there are none, the page should say so"
     assert set(re.findall(r"\*\*([a-z-]+)\.\*\*", tables.blindspots(SPECS))) == blind
     assert not blind & set(re.findall(r"^\| ([a-z-]+) \|", tables.caught(SPECS), re.MULTILINE))
+
+
+# ── the page about vectors ──
+
+
+def test_every_member_of_a_vector_is_explained():
+    explained = set(re.findall(r"^\| `(\w+)` \|", page("vectors.md"), re.MULTILINE)) | {
+        "vkey",
+        "width",
+        "key",
+        "message",
+    }
+    vectors = SPECS.parent / "tests" / "vectors"
+    files = [*vectors.glob("*/expect.json"), *vectors.glob("statements/*.json"), *vectors.glob("bytes/*.json")]
+    assert len(files) > 50
+    for file in files:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        for case in value if isinstance(value, list) else [value]:
+            assert set(case) <= explained, file
+
+
+def test_every_step_of_reading_is_in_the_table():
+    steps = table(page("vectors.md"), "Bytes")
+    assert len(steps) == 4, "the first table under the heading is that of members"
+    rows = re.findall(r"^\| [a-z ,]+ \| (`json`|`note`|`key-file`|`vkey`)(.*) \|$", page("vectors.md"), re.MULTILINE)
+    named = [re.findall(r"`([a-z0-9-]+)`", "".join(row)) for row in rows]
+    single = [layers[0] for layers in refused.LAYERS.values() if len(layers) == 1]
+    assert named == [*(list(layers) for layers in refused.LAYERS.values() if len(layers) > 1), single]

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tarfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -102,3 +104,11 @@ def test_a_damaged_bundle_is_malformed_and_nothing_else(junk, at, value):
 def test_a_bundle_has_the_name_of_the_tree_it_completes():
     assert stage.name(Checkpoint("a", 2, bytes(31) + b"\xff")) == "2-" + "00" * 31 + "ff"
     assert growth.EMPTY_EDGE.root == merkle.EMPTY
+
+
+def test_the_staged_bundle_of_the_specification():
+    page = (Path(__file__).parents[2] / "specs" / "log.md").read_text()
+    name, raw = re.search(r"`(2-[0-9a-f]{64})`:\n\n```\n([0-9a-f\n]+)```", page).groups()
+    edge, files = grow(EMPTY_EDGE, golden_entries(2))
+    assert stage.parse(bytes.fromhex(raw)) == files
+    assert stage.name(Checkpoint("pause.example/golden", 2, edge.root)) == name

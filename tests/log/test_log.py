@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LOG-12 to LOG-15, LOG-20 to LOG-23: creating, opening, admitting, adding."""
+"""LOG-12 to LOG-18: creating, opening, admitting, adding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_all(home, agreement) -> list[bytes]:
 
 
 def test_a_new_log_holds_its_agreement_and_says_so(world):
-    """LOG-13: entry 0."""
+    """LOG-15: entry 0."""
     with world.create() as log:
         assert log.size == 1
         assert log.checkpoint == (world.home / "log/checkpoint").read_bytes()
@@ -47,7 +47,7 @@ def test_a_new_log_holds_its_agreement_and_says_so(world):
 
 
 def test_a_log_is_not_created_twice_or_over_remains(world, snapshot):
-    """LOG-20."""
+    """LOG-12."""
     world.create().close()
     before = snapshot(world.home)
     with pytest.raises(Refused, match="a log here already"):
@@ -94,7 +94,7 @@ def test_a_log_key_that_no_principal_has_cannot_sign_marks(world):
 
 
 def test_two_processes_do_not_write_one_log(world):
-    """LOG-21."""
+    """LOG-13."""
     with world.create(), pytest.raises(Refused, match="another process"):
         world.open()
     world.open().close()
@@ -184,7 +184,7 @@ def _marked(mark, world) -> bytes:
 
 
 def test_what_may_not_enter_is_refused_with_the_reason_and_leaves_no_trace(world, snapshot):
-    """LOG-12, LOG-13, LOG-14, LOG-23: every file stays byte for byte what it was."""
+    """LOG-14, LOG-15, LOG-23, LOG-18: every file stays byte for byte what it was."""
     with world.create() as log:
         log.add([world.entry(7)])
         before = snapshot(world.home)
@@ -198,7 +198,7 @@ def test_what_may_not_enter_is_refused_with_the_reason_and_leaves_no_trace(world
 
 
 def test_a_stranger_who_signs_a_statement_first_does_not_take_its_place(world):
-    """LOG-15: authorised before it is looked up, in both orders."""
+    """LOG-16: authorised before it is looked up, in both orders."""
     with world.create() as log:
         with pytest.raises(Refused, match="signed by gridco"):
             log.add([world.entry(0, signer="gridco")])
@@ -209,7 +209,7 @@ def test_a_stranger_who_signs_a_statement_first_does_not_take_its_place(world):
 
 
 def test_a_statement_again_is_answered_with_its_first_place_and_nothing_is_written(world, snapshot):
-    """LOG-22."""
+    """LOG-17."""
     with world.create() as log:
         answers = log.add([world.entry(0), world.entry(1), world.entry(0)])
         assert [(answer.index, answer.duplicate) for answer in answers] == [(1, False), (2, False), (1, True)]
@@ -276,6 +276,14 @@ def test_entries_that_were_never_admitted_are_not_what_a_duplicate_is_answered_w
         assert log.add([world.entry(0)])[0] == Admission(3, dsse.parse(bad).statement_id, True)
 
 
+def test_of_copies_that_were_appended_unasked_the_first_is_the_answer(world):
+    with world.create() as log:
+        known = log.admit(world.entry(0))
+        log.append([(world.entry(0), known), (world.entry(0), known)])
+        log.append([(world.entry(0), known)])
+        assert log.add([world.entry(0)]) == [Admission(1, known, True)]
+
+
 # ── crashes, with everything ──
 
 
@@ -301,6 +309,7 @@ def test_adding_killed_at_every_system_call(world, in_child, tmp_path):
             assert [str(answer.index) for answer in answers][: len(acks)] == acks
             assert all(answer.duplicate for answer in answers[: len(acks)])
             assert [answer.index for answer in answers] == [254, 255, 256, 257]
+            assert list((home / "state/stage").iterdir()) == []
         assert fsck(home, world.agreement) == []
         at += 3  # test_sequencer does not skip any; this is about the index
     assert at > 60

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LOG-14, LOG-16 to LOG-19: cosignatures and marks, with real witnesses."""
+"""LOG-19 to LOG-23: cosignatures and marks, with real witnesses."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_without_a_quorum_nothing_is_published_and_it_says_who_is_missing(world,
 
 
 def test_only_verified_lines_of_the_agreements_witnesses_are_published(world, log, witnesses):
-    """LOG-16: a line of a stranger is dropped, one in a witness's name that fails is that witness's answer gone."""
+    """LOG-19: a line of a stranger is dropped, one in a witness's name that fails is that witness's answer gone."""
     stranger = terms.demo_key("stranger")
 
     def generous(request):
@@ -185,7 +185,7 @@ def test_a_log_that_was_closed_goes_on_with_its_marks(world, witnesses):
 
 
 def test_a_mark_has_the_logs_line_and_the_earliest_quorum(world, log, tmp_path):
-    """LOG-17: by time, then by name; from 4 of 4 it takes 3."""
+    """LOG-20: by time, then by name; from 4 of 4 it takes 3."""
     times = iter([30, 10, 20, 10] + [40] * 4)
     late = world.witnesses(tmp_path / "witnesses", lambda: world.now + next(times))
     log.cosign(late, world.now)
@@ -201,7 +201,7 @@ def test_a_mark_has_the_logs_line_and_the_earliest_quorum(world, log, tmp_path):
 
 
 def test_a_mark_is_written_when_its_time_has_come_and_something_is_to_be_marked(world, log, witnesses):
-    """LOG-18, LOG-19."""
+    """LOG-21, LOG-22."""
     sizes = []
 
     def step(seconds, entries=()):
@@ -228,7 +228,7 @@ def test_a_mark_is_written_when_its_time_has_come_and_something_is_to_be_marked(
 
 
 def test_the_first_time_that_would_fall_back_is_left_out_of_a_mark(world, log, witnesses):
-    """LOG-17: one witness whose clock went wrong does not stop the ledger's time, as readers ignore marks that fall."""
+    """LOG-20: one witness whose clock went wrong does not stop the ledger's time, as readers ignore marks that fall."""
     log.cosign(witnesses, world.now)
     world.now += HOUR
     log.add([world.entry(0)])
@@ -246,6 +246,20 @@ def test_the_first_time_that_would_fall_back_is_left_out_of_a_mark(world, log, w
     log.cosign([early, *witnesses[1:3], refusing(Refused("closed"))], world.now)
     assert "no mark" in log.complaints[-1]
     assert len(marks_in(world)) == 2
+
+
+def test_a_quorum_whose_time_would_fall_back_is_no_mark(world, log):
+    """LOG-20: the smallest of its times may have risen, the one that counts may not fall."""
+    text = note.parse(log.checkpoint).text
+    lines = [
+        cosignature.cosign(text, key.name, world.keys[name], world.now + 15)
+        for name, key in world.agreement.witness_keys.items()
+    ]
+    signed = note.add(note.parse(log.checkpoint), lines)
+    last = Book(mark_first=world.now + 10, mark_by=world.now + 30)
+    assert marks.minimal(signed, world.agreement, last) is None
+    assert marks.minimal(signed, world.agreement, replace(last, mark_by=world.now + 15)) is not None
+    assert marks.minimal(signed, world.agreement, replace(last, mark_by=0, mark_first=world.now + 16)) is None
 
 
 def test_due_in_numbers():
@@ -268,7 +282,7 @@ def mark_of(world, raw: bytes, party: str, sequence: int = 0) -> bytes:
 
 
 def test_anybody_of_the_agreement_may_submit_a_mark_that_moves_time_on(world, log, witnesses):
-    """LOG-14."""
+    """LOG-23."""
     log.cosign(witnesses, world.now)
     log.add([world.entry(0)])
     log.cosign(witnesses, world.now + 5)
@@ -285,7 +299,7 @@ def test_anybody_of_the_agreement_may_submit_a_mark_that_moves_time_on(world, lo
 
 
 def test_marks_that_readers_would_ignore_or_blame_the_log_for_are_refused(world, log, witnesses):
-    """LOG-14."""
+    """LOG-23."""
     log.cosign(witnesses, world.now)
     log.add([world.entry(0)])
     log.cosign(witnesses, world.now + 5)

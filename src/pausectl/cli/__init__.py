@@ -66,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result: Any = cli.main(args=arguments, prog_name="pausectl", standalone_mode=False)
         if sys.stdout is not None:  # as it is after `>&-`
             sys.stdout.flush()
-    except (KeyboardInterrupt, click.Abort):
-        return 130
+    except (KeyboardInterrupt, click.Abort) as error:
+        bug = isinstance(error.__cause__, EOFError)  # which click takes for Ctrl-D wherever it comes from
+        return complain(*blame(error.__cause__)) if bug else 130
     except BrokenPipeError:
         return hang_up()
     except SystemExit as error:  # how click ends after a closed pipe, with 1, and after shell completion, with 0
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def blame(error: Exception) -> tuple[str, str, int]:
+def blame(error: BaseException | None) -> tuple[str, str, int]:
     """Message, hint and exit code. A bug of ours must end in 5, never in 1, which would be a verdict."""
     if isinstance(error, PausectlError):
         return str(error), error.hint, error.exit_code

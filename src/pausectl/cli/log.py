@@ -93,7 +93,7 @@ def add_to(
 
 
 def _instant(now: str | None) -> int:
-    instant = moment(now) if now else int(time.time())
+    instant = int(time.time()) if now is None else moment(now)
     if instant < 1:
         raise UsageFault(f"--now: expected an instant after 1970, found {now}")
     return instant

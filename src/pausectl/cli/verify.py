@@ -60,7 +60,7 @@ def _verify(  # noqa: PLR0913
     state = None
     if state_file:
         state = Resumption(read(state_file, 1 << 30) if state_file.exists() else None, name=str(state_file))
-    as_of, known = moment(at) if at else None, [(str(path), read(path)) for path in seen]
+    as_of, known = moment(at) if at is not None else None, [(str(path), read(path)) for path in seen]
     with naming(place.name):
         report = audit.verify(
             place.fetch, agreement, as_of=as_of, seen=known, lab=lab, jobs=jobs, resumption=state,

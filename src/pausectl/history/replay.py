@@ -90,8 +90,10 @@ class History:
         [MARK-2] A mark MUST carry a checkpoint of this log with the agreement's witness quorum, of a size not above the
         mark's own index, and has effect whichever principal signed it.
 
-        [MARK-3] A mark MUST have no effect if its size does not exceed that of the last mark that had effect, or if its
-        time or its smallest timestamp is before that one's.
+        [MARK-3] A mark MUST have no effect if its size does not exceed that of the last mark that had effect, if its time
+        or its smallest timestamp is before that one's, or if these two lie further apart than clock_skew_seconds.
+
+        The last condition keeps one liar, whose line a complicit operator chooses for the mark, from moving the clock.
         """
         try:
             seen = sight(claim.checkpoint.encode(), self.agreement)
@@ -109,6 +111,8 @@ class History:
             )
         last = self.marked
         if last and (seen.checkpoint.size <= last.checkpoint.size or seen.by < last.by or seen.first < last.first):
+            return
+        if seen.by - seen.first > self.agreement.document.deadlines.clock_skew_seconds:
             return
         self._advance(seen)
 

@@ -22,6 +22,7 @@ from pausectl.registry import enforces
 MAX_FILE = 256 * (65_535 + 2)
 MAX_ZIP_MEMBERS = 2_000_000
 _TIMEOUT_SECONDS = 20
+_HEADERS = {"Accept-Encoding": "gzip, identity", "User-Agent": "pausectl"}
 
 #: Methods of which a little is unpacked at a time; the others fill memory before they can be stopped.
 _SMALL_STEPS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -103,8 +104,8 @@ class UrlSource:
     def fetch(self, path: str) -> bytes:
         """GET one path, gunzipping what a server compressed without being asked (C2SP tlog-tiles allows it)."""
         where = f"{self.name}/{path}"
-        request = urllib.request.Request(where, headers={"Accept-Encoding": "gzip, identity", "User-Agent": "pausectl"})  # noqa: S310
         try:
+            request = urllib.request.Request(where, headers=_HEADERS)  # noqa: S310 - `open_source` saw to the scheme
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
                 data = answer.read(MAX_FILE + 1)
                 whole = not answer.length  # what Content-Length promised and did not come
@@ -146,7 +147,7 @@ def open_source(place: str, *, offline: bool = False) -> Source:
             raise UsageFault("a URL cannot be read with --offline", where=place, hint="make a bundle first")
         return UrlSource(place)
     path = Path(place)
-    if path.is_dir():
+    if place and path.is_dir():
         return DirectorySource(path)
     if path.is_file():
         return ZipSource(path)

@@ -22,14 +22,14 @@ from pausectl.wire.merkle import Hash
 from pausectl.wire.tile import MAX_ENTRY_BYTES
 
 
-@enforces("LOG-12", "LOG-13")
+@enforces("LOG-14", "LOG-15")
 def admit(entry: bytes, agreement: Agreement) -> Decoded:
     """What the entry says, by whom; Refused with the reason if it may not enter.
 
-    [LOG-12] A log MUST refuse an entry that is no canonical envelope of a canonical statement of a type it knows, or
+    [LOG-14] A log MUST refuse an entry that is no canonical envelope of a canonical statement of a type it knows, or
     that its signers may not say under its agreement.
 
-    [LOG-13] Entry 0 of a log MUST be the envelope of its agreement as its signatories signed it, and no later entry may
+    [LOG-15] Entry 0 of a log MUST be the envelope of its agreement as its signatories signed it, and no later entry may
     be an agreement.
     """
     if len(entry) > MAX_ENTRY_BYTES:
@@ -47,11 +47,11 @@ def admit(entry: bytes, agreement: Agreement) -> Decoded:
     return decoded
 
 
-@enforces("LOG-14")
+@enforces("LOG-23")
 def admit_mark(claim: Mark, agreement: Agreement, book: Book, size: int, root_at: Callable[[int], Hash]) -> None:
     """Refuse a mark, whoever submits it, that readers would ignore or call a mistake of this log.
 
-    [LOG-14] A log MUST refuse a mark that has not its own signature and a quorum of cosignatures, is not of its own
+    [LOG-23] A log MUST refuse a mark that has not its own signature and a quorum of cosignatures, is not of its own
     tree, does not exceed the size of the mark before it, or falls behind that one's times.
     """
     reason = marks.fault(claim, agreement, book, size, root_at)

@@ -71,11 +71,11 @@ class Log:
             raise
 
     @classmethod
-    @enforces("LOG-20")
+    @enforces("LOG-12")
     def create(cls, home: Path, agreement: Agreement, signer: Signer, now: int, *, disk: Disk | None = None) -> Log:
         """Make a log in `home`, with the agreement as its first entry, and publish its first checkpoint.
 
-        [LOG-20] A log MUST NOT be created where there is one, or what remains of one.
+        [LOG-12] A log MUST NOT be created where there is one, or what remains of one.
 
         Refused also for a signer that is not the agreement's log, and for an agreement that has expired at `now`. A
         crash on the way leaves something that `create` or `open` finishes.
@@ -97,11 +97,11 @@ class Log:
             raise
 
     @classmethod
-    @enforces("LOG-21")
+    @enforces("LOG-13")
     def open(cls, home: Path, signer: Signer, *, disk: Disk | None = None) -> Log:
         """Open the log in `home` for writing, finishing what the last process could not.
 
-        [LOG-21] A log MUST NOT be open for writing in two processes.
+        [LOG-13] A log MUST NOT be open for writing in two processes.
 
         Refused also for another signer than the log's, and for files that are older than the head register.
         """
@@ -131,15 +131,15 @@ class Log:
 
     # ── adding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @enforces("LOG-15", "LOG-22", "LOG-23")
+    @enforces("LOG-16", "LOG-17", "LOG-18")
     def add(self, entries: Sequence[bytes]) -> list[Admission]:
         """Admit entries and append them as one commit; the answers, in the order of the entries.
 
-        [LOG-15] A log MUST find that the signers may say a statement before it looks whether it holds that statement.
+        [LOG-16] A log MUST find that the signers may say a statement before it looks whether it holds that statement.
 
-        [LOG-22] A log MUST answer a statement that it holds with the index of its first copy, and write nothing.
+        [LOG-17] A log MUST answer a statement that it holds with the index of its first copy, and write nothing.
 
-        [LOG-23] A log MUST refuse a batch as a whole, with nothing written, when it refuses one of its entries.
+        [LOG-18] A log MUST refuse a batch as a whole, with nothing written, when it refuses one of its entries.
         """
         ids = []
         for place, entry in enumerate(entries):

@@ -37,30 +37,31 @@ RootAt = Callable[[int], Hash]
 _TYPE = f'"predicateType":"{Mark.type_uri()}"'.encode()
 
 
-@enforces("LOG-18", "LOG-19")
+@enforces("LOG-21", "LOG-22")
 def due(book: Book, interval: int, now: int) -> bool:
     """Whether a mark is to be written at `now` (POSIX seconds), given the agreement's mark_interval_seconds.
 
-    [LOG-18] A log that has obtained a quorum of cosignatures MUST write a mark if the last one, or the want of one,
+    [LOG-21] A log that has obtained a quorum of cosignatures MUST write a mark if the last one, or the want of one,
     leaves an entry other than a mark uncovered, and the agreement's mark interval has passed since its time.
 
-    [LOG-19] A log MUST NOT write a mark when all entries that the last one does not cover are marks.
+    [LOG-22] A log MUST NOT write a mark when all entries that the last one does not cover are marks.
     """
     return book.unmarked and (book.mark_size == 0 or now - book.mark_by >= interval)
 
 
-@enforces("LOG-17")
+@enforces("LOG-20")
 def minimal(signed: Note, agreement: Agreement, book: Book) -> Note | None:
     """The note that goes into a mark, or None if readers would ignore a mark with any quorum of these cosignatures.
 
-    [LOG-17] A mark that a log writes MUST carry its own signature line and exactly a quorum of cosignature lines, the
-    earliest by time and then by key name whose times do not fall behind those of the mark before it.
+    [LOG-20] A mark that a log writes MUST carry its own signature line and exactly a quorum of cosignature lines, the
+    earliest by time and then by key name that MARK-3 lets have effect.
     """
-    quorum = agreement.document.witnesses.quorum
+    quorum, skew = agreement.document.witnesses.quorum, agreement.document.deadlines.clock_skew_seconds
     lines = sorted(_lines(signed, agreement), key=lambda line: (line[0], line[1].name))
     for at in range(len(lines) - quorum + 1):
         chosen = lines[at : at + quorum]
-        if chosen[0][0] >= book.mark_first and chosen[-1][0] >= book.mark_by:
+        together = chosen[-1][0] - chosen[0][0] <= skew
+        if together and chosen[0][0] >= book.mark_first and chosen[-1][0] >= book.mark_by:
             log_line = note.open(signed, [agreement.log_key])[0]
             return Note(signed.text, (log_line, *(signature for _, signature in chosen)))
     return None

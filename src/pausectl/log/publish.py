@@ -55,13 +55,13 @@ def collect(head: bytes, tiles: Tiles, agreement: Agreement, witnesses: Sequence
     return Heard(signed, quorum, tuple(complaints))
 
 
-@enforces("LOG-16")
+@enforces("LOG-19")
 def _cosignatures(
     ask: Witness, signed: Note, head: bytes, tiles: Tiles, old: int, agreement: Agreement
 ) -> list[Signature]:
     """One witness's lines.
 
-    [LOG-16] A log MUST publish only cosignatures by witnesses of its agreement, each of which it has verified.
+    [LOG-19] A log MUST publish only cosignatures by witnesses of its agreement, each of which it has verified.
     """
     keys = {(key.name, key.key_id): key for key in agreement.witness_keys.values()}
     found = []

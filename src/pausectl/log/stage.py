@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""The staged bundle: everything that one commit will write, in one file, so that recovery needs nothing else.
 
-    pausectl-stage/v1␊ 0014 tile/entries/000.p/2 00000014 0008golden-00008golden-1 000d tile/0/…
+    pausectl-stage/v1␊ 0014 tile/entries/000.p/2 00000014 0008golden-00008golden-1 000e tile/0/…
 
 Its name is `<size>-<root>` of the tree that it completes, so the head register says which bundle, if any, is to be
 replayed. It has no checksum: whoever reads it verifies it against a root, as a reader does with tiles.

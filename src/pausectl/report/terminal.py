@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from pausectl.agreement.types import instant
 from pausectl.report.inert import safe
@@ -23,7 +24,7 @@ _MOST = 20
 
 def render(report: Report, *, colour: bool | None = None) -> str:
     """The whole report as text."""
-    lit = (sys.stdout.isatty() and "NO_COLOR" not in os.environ) if colour is None else colour
+    lit = (_terminal(sys.stdout) and not os.environ.get("NO_COLOR")) if colour is None else colour
 
     def paint(text: str, what: Verdict | Outcome | None) -> str:
         return f"\x1b[{_COLOURS[what]}m{text}\x1b[0m" if lit and what in _COLOURS else text
@@ -40,6 +41,11 @@ def render(report: Report, *, colour: bool | None = None) -> str:
         *(f"  - {line}" for line in report.not_shown),
     ]
     return "\n".join(lines)
+
+
+def _terminal(stream: TextIO | None) -> bool:
+    """Python has no stream where the shell closed it (`>&-`)."""
+    return stream is not None and stream.isatty()
 
 
 Paint = Callable[[str, "Verdict | Outcome | None"], str]
@@ -97,7 +103,7 @@ def _group(group: list[Finding], paint: Paint) -> list[str]:
 
 def progress(doing: str) -> Callable[[int, int], None]:
     """A counter on stderr for long work; nothing where stderr is no terminal, and nothing for short work."""
-    if not sys.stderr.isatty():
+    if not _terminal(sys.stderr):
         return lambda _done, _all: None
 
     def show(done: int, total: int) -> None:

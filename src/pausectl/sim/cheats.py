@@ -101,7 +101,9 @@ class FragmentRunner(Lab):
         super().begin(world)
         parent = digest(f"{self.name} base model")
         for part in (2, 3):
-            world.register_run(self.name, f"{self.name}-r{part}", start=world.start(2), parents=[parent], planned=15_000_000)
+            world.register_run(
+                self.name, f"{self.name}-r{part}", start=world.start(2), parents=[parent], planned=15_000_000
+            )
 
     def work(self, world: World, window: int) -> Shares:
         """Just below the training limit in every paused window."""
@@ -170,6 +172,26 @@ class BadInventory(Lab):
             }  # fmt: skip
             body["stock"][0]["moves"] = [move]
         return body
+
+
+class RecountingLab(BadInventory):
+    """Corrects its inventory an hour later, with a reason."""
+
+    def file_facility(self, world: World, facility: str, window: int) -> None:
+        """The wrong one first."""
+        first = world.say(self.name, Inventory, self.inventory(world, facility, window), window)
+        world.say(self.name, Usage, self.usage(world, facility, window), window)
+        if window == 1:
+            world.until(world.now + HOUR)
+            second = world.say(self.name, Inventory, Lab(self.name).inventory(world, facility, window), window)
+            body = {
+                "discovered_at": instant(world.now),
+                "impact": "none",
+                "reason": "a recount",
+                "replacement": second,
+                "supersedes": first,
+            }
+            world.say(self.name, Correction, body, window)
 
 
 class VanishingChips(Lab):
@@ -295,4 +317,3 @@ class Headless(Lab):
         body = super().usage(world, facility, window)
         body["heads"] = [head for head in body["heads"] if head["stream"] != "runs"]
         return body
-

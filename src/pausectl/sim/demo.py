@@ -51,7 +51,10 @@ def stage(home: Path) -> World:
     """Play the demonstration into `home`: agreement.json, log/, log.vkey, state/ and keys/."""
     if home.exists() and any(home.iterdir()):
         raise UsageFault("exists already and is not empty", where=str(home), hint="name another --dir, or remove it")
-    world = World(labs={"borealis": PausedTrainer("borealis"), "cirrus": SilentLab("cirrus")}, open_ledger=partial(DurableLedger, home))
+    world = World(
+        labs={"borealis": PausedTrainer("borealis"), "cirrus": SilentLab("cirrus")},
+        open_ledger=partial(DurableLedger, home),
+    )
     world.run()
     if isinstance(world.ledger, DurableLedger):
         world.ledger.close()
@@ -63,6 +66,8 @@ def _keys(place: Path, world: World) -> None:
     place.mkdir()
     witness_names = {principal: key.name for principal, key in world.agreement.witness_keys.items()}
     for principal, key in world.keys.items():
-        name = witness_names.get(principal, world.agreement.document.log.origin if principal == world.roll.log else principal)
+        name = witness_names.get(
+            principal, world.agreement.document.log.origin if principal == world.roll.log else principal
+        )
         raw = keyfile.format_key(name, key, passphrase=None, salt=b"", nonce=b"")
         (place / f"{principal}.key").write_bytes(raw)

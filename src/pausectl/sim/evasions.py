@@ -28,6 +28,7 @@ from pausectl.sim.cheats import (
     MaverickLab,
     Moonlighter,
     PausedTrainer,
+    RecountingLab,
     Renamer,
     SecretModel,
     SilentLab,
@@ -264,6 +265,18 @@ def give_two_orders(size: Size) -> World:
 def correct_in_ones_own_favour(size: Size) -> World:
     """A lab files that it trained through the pause, and corrects it to nothing when somebody asks."""
     return _lab(size, CorrectingLab)
+
+
+@evasion("COR-3")
+def correct_the_inventory_when_noticed(size: Size) -> World:
+    """A lab's inventory does not add up; when somebody notices, it files one that does."""
+    return _lab(size, RecountingLab)
+
+
+@evasion(None)
+def attest_a_slower_format(size: Size) -> World:
+    """A lab's accelerators compute in FP8 at twice the operations, and it attests BF16, at which caps count half."""
+    return _world(size).run()
 
 
 @evasion("COR-1")

@@ -44,28 +44,28 @@ LAYERS: dict[str, tuple[str, ...]] = {
 MALFORMED, FORGED = "Malformed", "Forged"
 ROOT = hashlib.sha256(b"a tree").digest()
 
-#: Cases 0, 1, 2, 4, 6 of novifinancial/ed25519-speccheck (Apache-2.0, commit 6551933), of "Taming the many EdDSAs".
+#: Cases 6, 2 and 4 of novifinancial/ed25519-speccheck (Apache-2.0, commit 6551933), of "Taming the many EdDSAs".
 SPECCHECK: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "KEY-1", "S is not below L",
         "85e241a07d148b41e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec40",
         "442aad9f089ad9e14647b1ef9099a1ff4798d78589e66f28eca69c11f582a623",
-        "e96f66be976d82e60150baecff9906684aebb1ef181f67a7189ac78ea23b6c0e"
-        "547f7690a0e2ddcd04d87dbc3490dc19b3b3052f7ff0538cb68afb369ba3a514",
+        ("e96f66be976d82e60150baecff9906684aebb1ef181f67a7189ac78ea23b6c0e"
+         "547f7690a0e2ddcd04d87dbc3490dc19b3b3052f7ff0538cb68afb369ba3a514"),
     ),
     (
         "KEY-3", "R is of small order",
         "aebf3f2601a0c8c5d39cc7d8911642f740b78168218da8471772b35f9d35b9ab",
         "f7badec5b8abeaf699583992219b7b223f1df3fbbea919844e3f7c554a43dd43",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"
-        "8c4bd45aecaca5b24fb97bc10ac27ac8751a7dfe1baff8b953ec9f5833ca260e",
+        ("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"
+         "8c4bd45aecaca5b24fb97bc10ac27ac8751a7dfe1baff8b953ec9f5833ca260e"),
     ),
     (
         "KEY-4", "the equation holds only after multiplication by the cofactor",
         "e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec4011eaccd55b53f56c",
         "cdb267ce40c5cd45306fa5d2f29731459387dbf9eb933b7bd5aed9a765b88d4d",
-        "160a1cb0dc9c0258cd0a7d23e94d8fa878bcb1925f2c64246b2dee1796bed512"
-        "5ec6bc982a269b723e0668e540911a9a6a58921d6925e434ab10aa7940551a09",
+        ("160a1cb0dc9c0258cd0a7d23e94d8fa878bcb1925f2c64246b2dee1796bed512"
+         "5ec6bc982a269b723e0668e540911a9a6a58921d6925e434ab10aa7940551a09"),
     ),
 )  # fmt: skip
 
@@ -109,8 +109,8 @@ def _json(_world: World) -> Iterator[Case]:
     ):  # fmt: skip
         yield Case("STM-1", "json", MALFORMED, why, raw)
     for why, number in (
-        ("a fraction", "1.0"), ("an exponent", "1e3"), ("a leading zero", "01"), ("a plus sign", "+1"), ("minus zero", "-0"),
-        ("2^53", "9007199254740992"), ("no number", "NaN"),
+        ("a fraction", "1.0"), ("an exponent", "1e3"), ("a leading zero", "01"), ("a plus sign", "+1"),
+        ("minus zero", "-0"), ("2^53", "9007199254740992"), ("no number", "NaN"),
     ):  # fmt: skip
         yield Case("STM-2", "json", MALFORMED, why, f"[{number}]".encode())
 
@@ -154,7 +154,7 @@ def _predicates(world: World) -> Iterator[Case]:
         ("STM-5", "text for a number", {"predicate": {**predicate, "header": {**header, "sequence": "0"}}}),
         ("STM-5", "a negative number", {"predicate": {**predicate, "header": {**header, "sequence": -1}}}),
         ("HDR-1", "another stream", {"predicate": {**predicate, "header": {**header, "stream": "orders"}}}),
-        ("HDR-1", "a facility too many", {"predicate": {**predicate, "header": {**header, "stream": "close/aurora-1"}}}),
+        ("HDR-1", "a facility", {"predicate": {**predicate, "header": {**header, "stream": "close/aurora-1"}}}),
         ("HDR-2", "no window", {"predicate": {**predicate, "header": {**header, "window": None}}}),
         ("HDR-3", "another name", {"subject": [{**subject, "name": "telemetry"}]}),
         ("HDR-3", "another digest", {"subject": [{**subject, "digest": {"sha256": "0" * 64}}]}),
@@ -163,12 +163,14 @@ def _predicates(world: World) -> Iterator[Case]:
         yield Case(clause, "predicate", MALFORMED, why, _changed(good, **members))
     order = canonical.load(base.write(_order(world)))["predicate"]
     windowed = {**order, "header": {**order["header"], "window": header["window"]}}
-    yield Case("HDR-2", "predicate", MALFORMED, "a window too many", _changed(base.write(_order(world)), predicate=windowed))
+    yield Case(
+        "HDR-2", "predicate", MALFORMED, "a window too many", _changed(base.write(_order(world)), predicate=windowed)
+    )
 
 
 def _authority(world: World) -> Iterator[Case]:
     close, order, (first, second, *_) = _close(world), _order(world), world.roll.overseers
-    reading = world.claim("aurora", Energy, _reading(world), 0, 0)
+    reading = world.claim("aurora", Energy, _reading(), 0, 0)
     for clause, trouble, why, claim, members, signers in (
         ("HDR-4", "FOREIGN", "another agreement", close, {"agreement": "0" * 64}, (first,)),
         ("HDR-4", "FOREIGN", "another log", close, {"log": "log.example/other"}, (first,)),
@@ -184,7 +186,7 @@ def _authority(world: World) -> Iterator[Case]:
         yield Case(clause, "authority", trouble, why, dsse.sign(payload, *(world.keys[name] for name in signers)).raw)
 
 
-def _reading(world: World) -> dict[str, Any]:
+def _reading() -> dict[str, Any]:
     return {
         "energy_wh": 1, "facility": "aurora-1", "interval_end_at": "2026-07-13T00:00:00Z",
         "interval_start_at": "2026-07-06T00:00:00Z", "lab": "aurora", "meter_class": "0.2", "meter_id": "main",
@@ -220,7 +222,13 @@ def _envelopes(world: World) -> Iterator[Case]:
         ("ENV-4", "envelope", MALFORMED, "no keyid", _changed(own.raw, signatures=[{**mine, "keyid": ""}])),
         ("ENV-4", "signatures", FORGED, "the keyid of another key", _changed(own.raw, signatures=[other])),
         ("ENV-5", "signatures", FORGED, "an unknown key as well", stranger),
-        ("ENV-5", "signatures", FORGED, "a failing signature", _changed(own.raw, signatures=[{**mine, "sig": flipped}])),
+        (
+            "ENV-5",
+            "signatures",
+            FORGED,
+            "a failing signature",
+            _changed(own.raw, signatures=[{**mine, "sig": flipped}]),
+        ),
     ):
         yield Case(clause, layer, error, why, raw)
 
@@ -229,20 +237,160 @@ def _envelopes(world: World) -> Iterator[Case]:
 
 
 def _agreements(world: World) -> Iterator[Case]:
-    terms = world.agreement.document.model_dump(mode="json")
-    people, bodies, policy = terms["principals"], terms["bodies"], terms["witnesses"]
-    overseers, signatories = bodies
+    whole = world.agreement.document.model_dump(mode="json")
+    terms = {**whole, "due": [], "facilities": [], "hardware": whole["hardware"][:1]}
+    people, (overseers, signatories), policy = terms["principals"], terms["bodies"], terms["witnesses"]
     first, second = policy["members"]
-    same = {**second, "vkey": second["vkey"].replace(*(key.partition("+")[0] for key in (second["vkey"], first["vkey"])))}
+    spare = [{"public": base64(demo_key("a spare").public.raw), "suite": "ed25519"}]
     for clause, why, members in (
         ("AGR-1", "a principal twice", {"principals": [*people, {**people[0], "keys": []}]}),
         ("AGR-1", "a key twice", {"principals": [*people, {**people[0], "id": "twin"}]}),
-        ("AGR-1", "two keys of one suite", {"principals": [{**people[0], "keys": people[0]["keys"] + _spare()}, *people[1:]]}),
-        ("AGR-1", "an unknown member", {"bodies": [{**overseers, "members": [*overseers["members"], "nobody"]}, signatories]}),
-        ("AGR-2", "as many faulty as a quorum", {"witnesses": {**policy, "faulty": policy["quorum"]}}),
-        ("AGR-2", "two quorums without an honest witness in both", {"witnesses": {**policy, "faulty": 0, "quorum": 1}}),
-        ("AGR-2", "two witnesses with one principal", {"witnesses": {**policy, "members": [first, {**second, "principal": first["principal"]}]}}),
-        ("AGR-4", "another type", {}),
+        ("AGR-1", "two of a suite", {"principals": [{**people[0], "keys": people[0]["keys"] + spare}, *people[1:]]}),
+        ("AGR-1", "an undefined name", {"bodies": [{**overseers, "members": ["avon", "nobody"]}, signatories]}),
+        ("AGR-2", "as many faulty as a quorum", {"witnesses": {**policy, "faulty": 2}}),
+        ("AGR-2", "two quorums that share nobody", {"witnesses": {**policy, "faulty": 0, "quorum": 1}}),
+        ("AGR-2", "a principal twice", {"witnesses": {**policy, "members": [first, {**second, "principal": "wharf"}]}}),
+        ("AGR-2", "a key twice", {"witnesses": {**policy, "members": [first, {**second, "vkey": first["vkey"]}]}}),
         ("AGR-5", "version 2", {"version": 2, "previous": world.agreement.id}),
+    ):  # fmt: skip
+        raw = _agreed(world, {**terms, **members}, *signatories["members"])
+        yield Case(clause, "agreement", MALFORMED, why, raw)
+    everybody = signatories["members"]
+    for error, why, signers, kind in (
+        (FORGED, "one signature fewer than the threshold", everybody[1:], document.TYPE),
+        (FORGED, "somebody else as well", (*everybody, "probe"), document.TYPE),
+        (MALFORMED, "another type", everybody, document.TYPE.replace("v1", "v2")),
     ):
-        yield Case(clause, "agreement", MALFORMED, why, _agreed(world, {**terms, **members}, "other" if why == "another type" else "agreement"))
+        yield Case("AGR-4", "agreement", error, why, _agreed(world, terms, *signers, kind=kind))
+
+
+def _agreed(world: World, terms: dict[str, Any], *signers: str, kind: str = document.TYPE) -> bytes:
+    subject = statement.Subject(terms["name"], hashlib.sha256(canonical.dump(terms)).hexdigest())
+    return dsse.sign(statement.format([subject], kind, terms), *(world.keys[name] for name in signers)).raw
+
+
+# ── notes and checkpoints ──
+
+
+def _notes(world: World) -> Iterator[Case]:
+    key, log = world.agreement.log_key, world.keys[world.roll.log]
+    good = checkpoint.sign(Checkpoint(key.name, 2, ROOT), log).raw
+    text, _, line = good.partition(b"\n\n")
+    start = "\u2014 ".encode()
+    blob = line.rpartition(b" ")[2].rstrip()
+    stranger = note.sign(good.decode().partition("\n\n")[0] + "\n", [("stranger.example", demo_key("a stranger"))]).raw
+    failing = note.sign("another text\n", [(key.name, log)]).raw.partition(b"\n\n")[2]
+    for clause, layer, error, why, raw in (
+        ("NOTE-1", "note", MALFORMED, "no UTF-8", b"\xff" + good),
+        ("NOTE-1", "note", MALFORMED, "a tab", good.replace(b"\n2\n", b"\n2\t\n")),
+        ("NOTE-1", "note", MALFORMED, "a carriage return", good.replace(b"\n2\n", b"\r\n2\r\n")),
+        ("NOTE-1", "note", MALFORMED, "no empty line", good.replace(b"\n\n", b"\n")),
+        ("NOTE-1", "note", MALFORMED, "no signature line", text + b"\n\n"),
+        ("NOTE-1", "note", MALFORMED, "no newline at the end", good[:-1]),
+        ("NOTE-1", "note", MALFORMED, "an empty line at the end", good + b"\n"),
+        ("NOTE-2", "note", MALFORMED, "a hyphen for the dash", good.replace(start, b"- ")),
+        ("NOTE-2", "note", MALFORMED, "two spaces", good.replace(blob, b" " + blob)),
+        ("NOTE-2", "note", MALFORMED, "a key id and no signature", good.replace(blob, b"MK4J2w==")),
+        ("NOTE-2", "note", MALFORMED, "base64 with spare bits", good.replace(blob, b"MK4J2wB=")),
+        ("NOTE-3", "note-signatures", FORGED, "a second line of the log, of another text", good + failing),
+        ("NOTE-4", "note-signatures", FORGED, "no line by a known key", stranger),
+        ("NOTE-6", "note-signatures", MALFORMED, "the same line twice", good + line),
+        ("NOTE-7", "note", MALFORMED, "101 lines", good + (start + b"x AAAAAAA=\n") * 100),
+        ("NOTE-8", "note", MALFORMED, "no key name", good + start + b" AAAAAAA=\n"),
+        ("NOTE-8", "note", MALFORMED, "a plus sign", good + start + b"a+b AAAAAAA=\n"),
+        ("NOTE-8", "note", MALFORMED, "a no-break space", good + start + "a\u00a0b AAAAAAA=\n".encode()),
+    ):
+        yield Case(clause, layer, error, why, raw, {"vkey": note.format_vkey(key)})
+
+
+def _checkpoints(world: World) -> Iterator[Case]:
+    key, log = world.agreement.log_key, world.keys[world.roll.log]
+    root = base64(ROOT)
+    for clause, why, text in (
+        ("CKPT-1", "two lines", f"{key.name}\n2\n"), ("CKPT-1", "no origin", f"\n2\n{root}\n"),
+        ("CKPT-1", "an origin of 256 bytes", f"{'a' * 256}\n2\n{root}\n"),
+        ("CKPT-2", "a leading zero", f"{key.name}\n02\n{root}\n"),
+        ("CKPT-2", "a plus sign", f"{key.name}\n+2\n{root}\n"),
+        ("CKPT-2", "a minus sign", f"{key.name}\n-2\n{root}\n"),
+        ("CKPT-2", "2^63", f"{key.name}\n{2**63}\n{root}\n"),
+        ("CKPT-2", "digits that are not ASCII", f"{key.name}\n\u0662\n{root}\n"),
+        ("CKPT-3", "31 bytes", f"{key.name}\n2\n{base64(ROOT[1:])}\n"),
+        ("CKPT-3", "33 bytes", f"{key.name}\n2\n{base64(ROOT + b'x')}\n"),
+        ("CKPT-3", "spare bits", f"{key.name}\n2\n{root[:-2]}{chr(ord(root[-2]) + 1)}=\n"),
+        ("CKPT-4", "an extension line", f"{key.name}\n2\n{root}\nextension\n"),
+        ("CKPT-4", "an empty extension line", f"{key.name}\n2\n{root}\n\n"),
+    ):  # fmt: skip
+        raw = note.sign(text, [(key.name, log)]).raw
+        yield Case(clause, "checkpoint", MALFORMED, why, raw, {"vkey": note.format_vkey(key)})
+    given = {"vkey": note.format_vkey(key)}
+    other = checkpoint.sign(Checkpoint(key.name, 2, ROOT), demo_key("a stranger")).raw
+    yield Case("CKPT-5", "note-signatures", FORGED, "another key under the log's name", other, given)
+    crossed = note.sign(checkpoint.format(Checkpoint("log.example/other", 2, ROOT)), [(key.name, log)]).raw
+    yield Case("CKPT-6", "origin", FORGED, "signed by the log, about another", crossed, given)
+
+
+def _vkeys(world: World) -> Iterator[Case]:
+    good = note.format_vkey(world.agreement.log_key)
+    name, number, key = good.split("+", 2)
+    for clause, why, text in (
+        ("NOTE-8", "no key name", f"+{number}+{key}"), ("NOTE-8", "a space", f"log example+{number}+{key}"),
+        ("NOTE-9", "the id of another key", f"{name}+00000000+{key}"),
+        ("NOTE-9", "upper case", f"{name}+{number.upper()}+{key}"),
+        ("NOTE-9", "a newline behind it", good + "\n"),
+        ("NOTE-9", "ML-DSA-44", _vkey(name, bytes([6]) + bytes(1312))),
+    ):  # fmt: skip
+        yield Case(clause, "vkey", MALFORMED, why, text.encode())
+
+
+def _vkey(name: str, material: bytes) -> str:
+    number = hashlib.sha256(name.encode() + b"\n" + material).digest()[:4]
+    return f"{name}+{number.hex()}+{base64(material)}"
+
+
+# ── tiles and keys ──
+
+
+def _tiles() -> Iterator[Case]:
+    for why, path in (
+        ("a slash in front", "/tile/0/000"), ("level 64", "tile/64/000"), ("a level with a zero", "tile/00/000"),
+        ("a group of zeros in front", "tile/0/x000/001"), ("two digits", "tile/0/01"), ("no x", "tile/0/001/234"),
+        ("a width of 0", "tile/0/000.p/0"), ("a width of 256", "tile/0/000.p/256"),
+        ("a width with a zero", "tile/0/000.p/01"), ("a way out", "tile/0/../../checkpoint"),
+    ):  # fmt: skip
+        yield Case("TILE-1", "tile-path", MALFORMED, why, path.encode())
+    for why, data, width in (("empty", b"", 1), ("cut", bytes(63), 2), ("a hash more", bytes(64), 1)):
+        yield Case("TILE-3", "tile", MALFORMED, why, data, {"width": width})
+    bundle = tile.format_bundle([b"golden-0", b"golden-1"])
+    for why, data, width in (
+        ("an entry more", bundle, 1), ("an entry fewer", bundle, 3), ("a byte more", bundle + b"\0", 2),
+        ("a cut entry", bundle[:-1], 2), ("a cut length", bundle[:11], 2),
+    ):  # fmt: skip
+        yield Case("TILE-4", "bundle", MALFORMED, why, data, {"width": width})
+
+
+def _keys() -> Iterator[Case]:
+    for clause, why, number in (
+        ("KEY-2", "a y-coordinate of p + 3", (2**255 - 16).to_bytes(32, "little")),
+        ("KEY-3", "the point of order 1", b"\1" + bytes(31)),
+    ):
+        yield Case(clause, "public-key", MALFORMED, why, number)
+    key = demo_key("aurora")
+    given = {"key": base64(key.public.raw), "message": base64(b"message")}
+    yield Case("KEY-1", "ed25519", FORGED, "65 bytes", key.sign(b"message") + b"\0", given)
+    for clause, why, message, public, signature in SPECCHECK:
+        given = {"key": base64(bytes.fromhex(public)), "message": base64(bytes.fromhex(message))}
+        yield Case(clause, "ed25519", FORGED, why, bytes.fromhex(signature), given)
+    bare = keyfile.format_key("aurora", key, passphrase=None, salt=b"", nonce=b"")[:-1]
+    kdf = {"memory_bytes": 67_108_864, "name": "argon2id", "operations": 2, "salt": base64(bytes(16))}
+    sealed = _changed(bare, kdf=kdf, seed=..., sealed=base64(bytes(72)))
+    public = base64(demo_key("borealis").public.raw)
+    for clause, layer, why, raw in (
+        ("KEY-5", "key-file", "no line feed", bare),
+        ("KEY-5", "key-file", "a member more", _changed(bare, comment="x") + b"\n"),
+        ("KEY-5", "key-file", "a bare seed beside a derivation", _changed(bare, kdf=kdf) + b"\n"),
+        ("KEY-6", "key-file", "scrypt", _changed(sealed, kdf={**kdf, "name": "scrypt"}) + b"\n"),
+        ("KEY-6", "key-file", "more memory", _changed(sealed, kdf={**kdf, "memory_bytes": 2**40}) + b"\n"),
+        ("KEY-6", "key-file", "a salt of 8 bytes", _changed(sealed, kdf={**kdf, "salt": base64(bytes(8))}) + b"\n"),
+        ("KEY-7", "key-file-open", "the public key of another seed", _changed(bare, public=public) + b"\n"),
+    ):
+        yield Case(clause, layer, MALFORMED, why, raw)

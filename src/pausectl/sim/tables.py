@@ -30,7 +30,7 @@ from pausectl.verify.rules.catalogue import CHAPTERS
 
 #: Pages in reading order; those that are not here come last.
 ORDER = (
-    "statements", "ledger", "log", "witness", "agreement", "header", "lifecycle", "sealing", "reading", "verification",
+    "statements", "ledger", "log", "agreement", "header", "lifecycle", "sealing", "reading", "verification",
 )  # fmt: skip
 ID = r"[A-Z][A-Z0-9]*(?:-[A-Z][A-Z0-9]*)*-\d+"
 CLAUSE = re.compile(rf"^(?:[-*+] |\d+\. )?\*\*\[({ID})\]\*\* ((?:.+\n)+?)(?=\n|[-*+] |\d+\. |[#|>]|\Z)", re.MULTILINE)
@@ -75,8 +75,8 @@ def trials(tests: Path) -> dict[str, list[str]]:
         if path.name not in {"test_house.py", "test_spec_tables.py"}:
             for clause in set(re.findall(rf"(?<![A-Z0-9-]){ID}(?!\d)", path.read_text(encoding="utf-8"))):
                 found.setdefault(clause, []).append(path.relative_to(tests).as_posix())
-    for path in sorted((tests / "vectors").glob("*-*")):
-        if named := re.match(rf"{ID}(?=-)", path.name):
+    for path in sorted((tests / "vectors").rglob("*-*")):
+        if named := re.match(rf"{ID}(?=[-.])", path.name):
             found.setdefault(named[0], []).append(path.relative_to(tests).as_posix())
     return found
 

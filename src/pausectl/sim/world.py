@@ -259,11 +259,20 @@ class World:
         return base.construct(kind, body, self.header(party, stream, window, sequence))
 
     def say(
-        self, party: str, kind: type[Predicate], body: dict[str, Any], window: int | None = None, sequence: int | None = None
+        self,
+        party: str,
+        kind: type[Predicate],
+        body: dict[str, Any],
+        window: int | None = None,
+        sequence: int | None = None,
     ) -> str:
         """Sign a claim and hand it to the log; its statement id."""
         claim = self.claim(party, kind, body, window, sequence)
-        signers = [self.keys[name] for name in self.agreement.bodies[party].members] if party == OVERSEERS else [self.keys[party]]
+        signers = (
+            [self.keys[name] for name in self.agreement.bodies[party].members]
+            if party == OVERSEERS
+            else [self.keys[party]]
+        )
         envelope = dsse.sign(base.write(claim), *signers)
         self.submit(envelope.raw, claim)
         return envelope.statement_id
@@ -276,7 +285,8 @@ class World:
     def heads(self, _speaker: str, streams: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         """How far streams go at this moment."""
         return [
-            {"count": self.counts.get((party, stream), 0), "party": party, "stream": stream} for party, stream in streams
+            {"count": self.counts.get((party, stream), 0), "party": party, "stream": stream}
+            for party, stream in streams
         ]
 
     def accede(self, lab: str) -> None:
@@ -287,11 +297,15 @@ class World:
         }  # fmt: skip
         self.say(lab, Accession, {"agreement_version": 1, "conditions": conditions, "frontier_h100e_count": FLEET})
 
-    def register_run(self, lab: str, run_id: str, *, start: int, parents: Iterable[str] = (), planned: int = 400_000_000) -> None:
+    def register_run(
+        self, lab: str, run_id: str, *, start: int, parents: Iterable[str] = (), planned: int = 400_000_000
+    ) -> None:
         """Register a run."""
         self.say(lab, Run, self.run_body(run_id, start, parents, planned))
 
-    def run_body(self, run_id: str, start: int, parents: Iterable[str] = (), planned: int = 400_000_000) -> dict[str, Any]:
+    def run_body(
+        self, run_id: str, start: int, parents: Iterable[str] = (), planned: int = 400_000_000
+    ) -> dict[str, Any]:
         """Members of a registration."""
         return {
             "accelerator_count": FLEET, "actual_accelerator_seconds": None, "actual_pflop": None,
@@ -372,7 +386,9 @@ class World:
     def close(self, party: str, window: int) -> None:
         """One close, with the head of every stream of its party."""
         streams = required_heads(self.agreement, party)
-        known = sorted(place for place in self.counts if place[0] == party and place[1] != "close" and place not in streams)
+        known = sorted(
+            place for place in self.counts if place[0] == party and place[1] != "close" and place not in streams
+        )
         self.say(party, Close, {"heads": self.heads(party, [*streams, *known])}, window)
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────

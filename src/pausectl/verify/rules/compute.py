@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of the state in force: total compute, training compute, compute of one lineage; and corrections of them."""
+"""Limits of the state in force: total compute, training compute, compute of one lineage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any
 
 from pausectl.accounting import compute
-from pausectl.history.records import Case, Filed, RunRecord
+from pausectl.history.records import Case, RunRecord
 from pausectl.history.replay import booked
 from pausectl.predicates.base import TRAINING
-from pausectl.verify.quantities import ACTIVE, Amount, gflop, largest
+from pausectl.verify.quantities import ACTIVE, Amount, largest
 from pausectl.verify.rules.base import Said, holds, not_applicable, rule, unproven, violated
 
 _Z = 1.6449  # one-sided 95 %: the margin given to a run's own stated uncertainty (specs/verification.md, CAP-3)
@@ -110,55 +108,3 @@ def lineages(runs: dict[str, RunRecord]) -> list[frozenset[str]]:
             ({run_id}.union(*(members for members, _ in touching)), marks.union(*(known for _, known in touching)))
         )
     return [frozenset(members) for members, _ in groups]
-
-
-@rule("COR-1")
-def corrections_are_explained(case: Case) -> Iterator[Said]:
-    """[COR-1] A second or later usage or inventory of one facility and window MUST come with a correction that names
-    it, the one before it, and a reason.
-
-    Why: honest errors must be cheap, and visible.
-
-    Cannot see: whether the reason is true.
-    """
-    explained = {(filed.claim.supersedes, filed.claim.replacement): filed.index for filed in case.book.corrections}
-    later = list(_pairs(case))
-    for earlier, filed in later:
-        correction = explained.get((earlier.id, filed.id))
-        if correction is not None:
-            yield holds(f"entry {filed.index} corrects entry {earlier.index}, with a reason", filed.index, correction)
-        elif not case.counted or any(gap.party == case.lab for gap in case.gaps):
-            yield unproven(f"entry {filed.index} replaces entry {earlier.index}; the correction may be missing", filed.index)
-        else:
-            yield violated(f"entry {filed.index} replaces entry {earlier.index} without a word", earlier.index, filed.index)
-    if not later:
-        yield not_applicable("nothing was corrected")
-
-
-def _pairs(case: Case) -> Iterator[tuple[Filed[Any], Filed[Any]]]:
-    books: list[list[Filed[Any]]] = [*case.book.usage.values(), *case.book.inventory.values()]
-    for versions in books:
-        yield from pairwise(versions)
-
-
-@rule("COR-2")
-def corrections_do_not_excuse(case: Case) -> Iterator[Said]:
-    """[COR-2] A usage statement that lowers the compute which its lab filed before for the same facility and window
-    MUST cap the verdict at INCONCLUSIVE.
-
-    Why: otherwise every violation could be corrected away. Limits go on counting the larger filing, and this window
-    stays open to question.
-
-    Cannot see: which of the two filings is true.
-    """
-    found = False
-    for versions in case.book.usage.values():
-        for earlier, later in pairwise(versions):
-            found = True
-            before, after = (gflop(case.agreement, filed.claim.work, ACTIVE) for filed in (earlier, later))
-            if after < before:
-                yield unproven("lowers the lab's own compute; the larger filing counts", earlier.index, later.index)
-            else:
-                yield holds("does not lower the lab's compute", earlier.index, later.index)
-    if not found:
-        yield not_applicable("no usage was corrected")

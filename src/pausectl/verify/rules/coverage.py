@@ -61,7 +61,8 @@ def the_lab_hides_no_number(case: Case) -> Iterator[Said]:
 
     Cannot see: a statement after the last head, until the next window is closed.
     """
-    yield from _gaps([gap for gap in case.gaps if gap.party == case.lab], case.lab)
+    # Of other labs a case has the gaps in accessions: whether this one is bound may hang on them.
+    yield from _gaps([gap for gap in case.gaps if gap.party in case.agreement.labs], case.lab)
 
 
 @rule("COV-3")
@@ -154,15 +155,13 @@ def required_heads(agreement: Agreement, party: str) -> list[tuple[str, str]]:
 @rule("COV-6")
 def nobody_else_hides_a_number(case: Case) -> Iterator[Said]:
     """[COV-6] The streams of every party that is no lab, bodies included, MUST hold every statement up to the heads in
-    the closes of that party or of the body's members, the accessions of every lab those up to the heads in its usage
-    statements, and neither may have a number missing below one that is there.
+    the closes of that party or of the body's members, and have no number missing below one that is there.
 
-    Why: as COV-2. Whom the missing statement is about cannot be known, so it caps every lab; an accession is about all
-    of them, since others are bound because of it.
+    Why: as COV-2. Whom the missing statement is about cannot be known, so it caps every lab.
 
     Cannot see: a statement after the last head, until the next window is closed.
     """
-    yield from _gaps([gap for gap in case.gaps if gap.party != case.lab], "other parties")
+    yield from _gaps([gap for gap in case.gaps if gap.party not in case.agreement.labs], "other parties")
 
 
 def _gaps(gaps: list[Gap], whose: str) -> Iterator[Said]:

@@ -16,7 +16,7 @@ from pausectl.history.records import Case, Filed
 from pausectl.predicates.energy import Energy
 from pausectl.predicates.usage import Usage, Work
 from pausectl.verify.quantities import ACTIVE, ALL, gflop, peak, without_peak
-from pausectl.verify.rules.base import Said, holds, rule, unproven, violated
+from pausectl.verify.rules.base import Outcome, Said, holds, rule, unproven, violated
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,12 @@ def _test(agreement: Agreement) -> Test:
         physics.action_limit(false_alarm),
         float(agreement.document.statistics.guard.value),
     )
+
+
+def meter_agrees(case: Case, facility: str) -> bool:
+    """Whether the independent meter of a facility was read, and ENG-2 holds for the latest filing."""
+    readings = (r for r in _readings(case) if isinstance(r, Reading) and r.facility == facility)
+    return any(_balance(case, reading).outcome is Outcome.HOLDS for reading in readings)
 
 
 def _balance(case: Case, reading: Reading) -> Said:
