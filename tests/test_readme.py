@@ -59,7 +59,8 @@ def test_example_runs_and_is_short_and_mentioned(example: Path) -> None:
         [sys.executable, "-W", "error", str(example)], capture_output=True, text=True, check=False, env=os.environ
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() and not done.stderr
+    assert done.stdout.strip()
+    assert not done.stderr
     assert len(example.read_text().splitlines()) < 60
     assert example.name in (ROOT / "README.md").read_text()
 

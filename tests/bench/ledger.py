@@ -19,8 +19,8 @@ def world(windows: int) -> World:
     """Many labs with several sites each, daily windows, one pause early on."""
     labs = {f"lab{i:02d}": tuple(f"lab{i:02d}-{site}" for site in range(SITES)) for i in range(LABS)}
     deadlines = {
-        "clock_skew_seconds": 60, "closing_seconds": DAY // 2, "correction_seconds": 2 * DAY, "filing_seconds": DAY // 2,
-        "notice_seconds": HOUR, "registration_lead_seconds": HOUR, "staleness_seconds": DAY,
+        "clock_skew_seconds": 60, "closing_seconds": DAY // 2, "correction_seconds": 2 * DAY,
+        "filing_seconds": DAY // 2, "notice_seconds": HOUR, "registration_lead_seconds": HOUR, "staleness_seconds": DAY,
     }  # fmt: skip
     changes = {"windows": {"anchor_at": terms.ANCHOR, "length_seconds": DAY}, "deadlines": deadlines}
     return World(windows=windows, pause_at=3, pause_windows=7, roll=Roll(labs=labs), changes=changes)

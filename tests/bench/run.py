@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ratios, all from one run on one machine: `make bench`, or `python tests/bench/run.py [--quick | --million]`.
 
-Each figure stands beside the floor it is to be judged by: the bare signature check, the bare interpreter. Absolute times
-say something about this machine; the ratios about this program.
+Each figure stands beside the floor it is to be judged by: the bare signature check, the bare interpreter. Absolute
+times say something about this machine; the ratios about this program.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -56,7 +57,11 @@ def bare_rate(log: Path, agreement: Agreement, most: int = 20_000) -> float:
     for _, raw in ledger.entries():
         envelope = dsse.parse(raw)
         message = envelope.pae
-        checks += [(s.value + message, agreement.keys[s.keyid][1].raw) for s in envelope.signatures if s.keyid in agreement.keys]
+        checks += [
+            (s.value + message, agreement.keys[s.keyid][1].raw)
+            for s in envelope.signatures
+            if s.keyid in agreement.keys
+        ]
         if len(checks) >= most:
             break
     return len(checks) / timed(lambda: [crypto_sign_open(signed, key) for signed, key in checks])
@@ -72,7 +77,10 @@ def verification(entries: int) -> None:
     print(f"verification of {size:,} entries; libsodium alone: {bare:,.0f} signatures/s on one core, {cores} cores")
     for jobs in sorted({1, cores}):
         seconds, memory = command(*pausectl, str(place / "log"), "--jobs", str(jobs))
-        print(f"  {jobs} process(es): {size / seconds:,.0f} entries/s, {size / seconds / (bare * jobs):.2f} of the bare rate, {memory:.0f} MiB")
+        print(
+            f"  {jobs} process(es): {size / seconds:,.0f} entries/s, "
+            f"{size / seconds / (bare * jobs):.2f} of the bare rate, {memory:.0f} MiB"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         state = Path(scratch) / "state.json"
         fresh, _ = command(*pausectl, str(place / "log"), "--state", str(state))
@@ -80,20 +88,32 @@ def verification(entries: int) -> None:
         print(f"  one window more, from a saved state: {again:.2f} s, {again / fresh:.3f} of a fresh run")
 
 
+def _add_all(log: Log, batches: Sequence[Sequence[bytes]]) -> None:
+    for each in batches:
+        log.add(each)
+
+
 def appends(entries: int = 2_000) -> None:
     """A durable log on this disk, with every check at its door."""
     world = World(windows=entries // 15, pause_at=None).run()
     raws = [raw for _, raw, _ in world.said]
-    checks = [(e.signatures[0].value + e.pae, world.agreement.keys[e.signatures[0].keyid][1].raw) for e in map(dsse.parse, raws)]
+    checks = [
+        (e.signatures[0].value + e.pae, world.agreement.keys[e.signatures[0].keyid][1].raw)
+        for e in map(dsse.parse, raws)
+    ]
     bare = len(checks) / timed(lambda: [crypto_sign_open(signed, key) for signed, key in checks])
     for batch in (1, 256):
         with tempfile.TemporaryDirectory() as scratch:
             key = world.keys[world.roll.log]
             some = raws[: 200 if batch == 1 else len(raws)]
             with Log.create(Path(scratch) / "log", world.agreement, key, world.start(0)) as log:
-                seconds = timed(lambda log=log, some=some: [log.add(some[i : i + batch]) for i in range(0, len(some), batch)])
+                batches = [some[i : i + batch] for i in range(0, len(some), batch)]
+                seconds = timed(partial(_add_all, log, batches))
         rate = len(some) / seconds
-        print(f"appends, {batch} to a commit: {rate:,.0f}/s, {rate / bare:.3f} of the bare signature rate ({len(some)} entries)")
+        print(
+            f"appends, {batch} to a commit: {rate:,.0f}/s, {rate / bare:.3f} of the bare signature rate "
+            f"({len(some)} entries)"
+        )
 
 
 def starting() -> None:
@@ -105,7 +125,10 @@ def starting() -> None:
         agreement, pocket = str(demo / "agreement.json"), str(Path(scratch) / "demo.zip")
         command(*pausectl, "bundle", str(demo / "log"), "--agreement", agreement, "-o", pocket)
         floor = median(command(sys.executable, "-c", "pass")[0] for _ in range(9))
-        for name, words in (("--help", ("--help",)), ("verify, one bundle", ("verify", pocket, "--agreement", agreement, "--offline"))):
+        for name, words in (
+            ("--help", ("--help",)),
+            ("verify, one bundle", ("verify", pocket, "--agreement", agreement, "--offline")),
+        ):
             taken = median(command(*pausectl, *words)[0] for _ in range(9))
             print(f"start, {name}: {taken * 1000:.0f} ms beside {floor * 1000:.0f} ms of a bare interpreter")
 

@@ -80,7 +80,7 @@ def spawn() -> Run:
     def call(*arguments: object, **options: Any) -> Result:
         command = [sys.executable, "-m", "pausectl", *map(str, arguments)]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-        done = subprocess.run(command, text=True, check=False, timeout=60, **options)  # noqa: S603
+        done = subprocess.run(command, text=True, check=False, timeout=60, **options)
         return Result(done.returncode, done.stdout or "", done.stderr or "")
 
     return call
@@ -156,7 +156,9 @@ def fork(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def grow(run: Run, bodies: Callable[..., dict[str, Any]], operator: Callable[[Path], tuple[object, ...]]) -> Callable[..., Result]:
+def grow(
+    run: Run, bodies: Callable[..., dict[str, Any]], operator: Callable[[Path], tuple[object, ...]]
+) -> Callable[..., Result]:
     """`grow(home, now)`: one more model of aurora's, attested, added and cosigned through the command line."""
 
     def one_more(home: Path, now: str = "2026-08-08T00:00:00Z", name: str = "one more") -> Result:
@@ -182,7 +184,7 @@ class Site:
             def log_message(self, *_: object) -> None:
                 pass
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 site.asked.append(self.path)
                 super().do_GET()
 

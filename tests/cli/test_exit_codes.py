@@ -75,7 +75,9 @@ def test_a_source_that_is_none_is_2(run, demo, source):
     assert source in done.error
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://", "http:///x", "http://a b/", "http://x:y/", "http://\x00/", "HTTP://["])
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://", "http:///x", "http://a b/", "http://x:y/", "http://\x00/", "HTTP://["]
+)
 def test_an_address_that_is_none_is_3(run, demo, url):
     done = run("verify", url, "--agreement", demo / "agreement.json")
     assert done.code == 3
@@ -146,7 +148,9 @@ def test_a_rule_that_raises_for_one_lab_leaves_the_others_their_verdict_and_is_5
     assert done.json["verdicts"] == {"aurora": None, "borealis": "INCONSISTENT", "cirrus": "INCONCLUSIVE"}
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyError, OSError, AssertionError, MemoryError, EOFError, RecursionError])
+@pytest.mark.parametrize(
+    "error", [RuntimeError, KeyError, OSError, AssertionError, MemoryError, EOFError, RecursionError]
+)
 def test_a_bug_anywhere_is_5_with_one_line(run, demo, monkeypatch, error):
     """A rule's generator is guarded; an answer of the wrong kind comes out elsewhere."""
 
@@ -205,7 +209,8 @@ def closed_pipe(*arguments: object) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["explain"], ["explain", "--json"], ["sim"], ["agreement", "new"], ["log", "-h"]]
+    "arguments",
+    [["--help"], ["--version"], ["explain"], ["explain", "--json"], ["sim"], ["agreement", "new"], ["log", "-h"]],
 )
 def test_a_closed_pipe_is_141_and_silent(arguments):
     assert closed_pipe(*arguments) == (141, "")
@@ -218,10 +223,13 @@ def test_a_closed_pipe_is_never_a_verdict(demo):
 
 
 def test_head_takes_the_first_line_and_leaves(demo):
-    """More than a pipe holds, so that somebody is still writing."""
+    """More than a pipe holds, so that somebody is still writing. Unbuffered, Python would not notice who is gone."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     command = " ".join([sys.executable, "-m", "pausectl", *map(str, verify(demo, "--json"))])
     shell = f"({command}; echo $? >&2) | (read line; echo $line)"
-    done = subprocess.run(["/bin/bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["/bin/bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
     assert (done.stdout, done.stderr) == ("{\n", "141\n")
 
 
@@ -236,7 +244,9 @@ def test_a_full_disk_is_no_verdict(demo):
 
 def test_no_stdout_at_all_does_not_change_the_verdict(demo):
     command = " ".join([sys.executable, "-m", "pausectl", *map(str, verify(demo, "--lab", "aurora"))])
-    done = subprocess.run(["/bin/sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -69,7 +69,7 @@ def test_one_more_window_from_the_meter_to_the_verdict(run, home, sealed, attest
     del usage["heads"]  # they are filled in
     reading = {
         **bodies(home, "gridco", "energy", "aurora-1"),
-        "interval_start_at": WINDOW.split("/")[0],
+        "interval_start_at": WINDOW.split("/", maxsplit=1)[0],
         "interval_end_at": WINDOW.split("/")[1],
     }
     envelopes = [
@@ -344,13 +344,21 @@ def test_seal_refuses_what_it_cannot_use(run, home, readings, tmp_path, tree, op
 
 def test_seal_wants_a_window(run, home, readings, tmp_path):
     done = run(
-        "lab", "seal", readings, "--agreement", home / "agreement.json", "--facility", "aurora-1", "--vault", tmp_path / "v"
+        "lab",
+        "seal",
+        readings,
+        "--agreement",
+        home / "agreement.json",
+        "--facility",
+        "aurora-1",
+        "--vault",
+        tmp_path / "v",
     )
     assert done.code == 2
     assert "--window" in done.error
 
 
 def test_windows_are_shown_as_they_are_typed(run, home):
-    assert instant(START // 1000) == WINDOW.split("/")[0]
+    assert instant(START // 1000) == WINDOW.split("/", maxsplit=1)[0]
     assert WINDOW.count("/") == 1
     assert "START/END" in run("lab", "attest", "--help").out

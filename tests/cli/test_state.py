@@ -18,7 +18,10 @@ class Giant(Lab):
     """Books four thousand times its fleet to one run."""
 
     def bookings(self, world, window, training):
-        return [{**each, "accelerator_seconds": each["accelerator_seconds"] * 4_000} for each in super().bookings(world, window, training)]
+        return [
+            {**each, "accelerator_seconds": each["accelerator_seconds"] * 4_000}
+            for each in super().bookings(world, window, training)
+        ]
 
 
 def verify(run, home: Path, *more: object, log: Path | None = None):

@@ -134,7 +134,7 @@ def test_a_bundle_is_the_same_bytes_every_time_and_readable_by_others(run, home,
     assert stat.S_IMODE((tmp_path / "a.zip").stat().st_mode) & 0o444 == 0o444
     with zipfile.ZipFile(tmp_path / "a.zip") as packed:
         assert {info.external_attr >> 16 for info in packed.infolist()} == {0o644}
-        packed.extractall(tmp_path / "out")  # noqa: S202
+        packed.extractall(tmp_path / "out")
     assert run("verify", tmp_path / "out", "--agreement", home / "agreement.json").code == 1
 
 
@@ -254,9 +254,7 @@ def test_seen_of_another_tree_is_a_split_view(run, home, tmp_path, fork):
 def test_seen_larger_than_the_log_is_inconclusive(run, home, tmp_path):
     newer = checkpoint.sign(checkpoint.Checkpoint(terms.ORIGIN, 73, bytes(32)), terms.demo_key("ledgerco"))
     (tmp_path / "newer").write_bytes(newer.raw)
-    done = run(
-        "verify", home / "log", "--agreement", home / "agreement.json", "--json", "--seen", tmp_path / "newer"
-    )
+    done = run("verify", home / "log", "--agreement", home / "agreement.json", "--json", "--seen", tmp_path / "newer")
     assert done.code == 3
     assert "73" in done.error
     assert done.json["error"]["code"] == 3

@@ -31,7 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sim": ("sim", "Play a cheat and see which rule catches it."),
 }
 
-EPILOG = "Exit codes: 0 consistent, 1 inconsistent, 2 usage, 3 inconclusive, 4 forged or malformed evidence, 5 internal error."
+EPILOG = (
+    "Exit codes: 0 consistent, 1 inconsistent, 2 usage, 3 inconclusive, 4 forged or malformed evidence, "
+    "5 internal error."
+)
 
 
 class Lazy(click.Group):

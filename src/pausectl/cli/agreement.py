@@ -32,7 +32,9 @@ def new() -> int:
 
 @agreement.command()
 @click.argument("draft", type=click.Path(path_type=Path))
-@click.option("--key", "key_files", multiple=True, required=True, type=click.Path(path_type=Path), help="A signatory's key.")
+@click.option(
+    "--key", "key_files", multiple=True, required=True, type=click.Path(path_type=Path), help="A signatory's key."
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the signed agreement goes.")
 def sign(draft: Path, key_files: tuple[Path, ...], output: Path) -> int:
     """Sign DRAFT (JSON, or an agreement that others have signed already) with one key or several."""
@@ -44,7 +46,9 @@ def sign(draft: Path, key_files: tuple[Path, ...], output: Path) -> int:
         key = load_key(path)[1]
         if key.public not in signatories:
             raise UsageFault("this is no signatory's key in the draft", where=str(path))
-        signatures[key.public.keyid] = dsse.Signature(key.public.keyid, key.sign(dsse.pae(dsse.IN_TOTO.encode(), payload)))
+        signatures[key.public.keyid] = dsse.Signature(
+            key.public.keyid, key.sign(dsse.pae(dsse.IN_TOTO.encode(), payload))
+        )
     envelope = dsse.join(payload, signatures.values())
     write(output, envelope.raw + b"\n", replace=output == draft)
     try:
@@ -73,7 +77,7 @@ def _signatories(payload: bytes) -> set[PublicKey]:
 @agreement.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The terms as JSON.")
-def show(file: Path, as_json: bool) -> int:  # noqa: FBT001
+def show(file: Path, as_json: bool) -> int:
     """Check a signed agreement and say what it is."""
     agreed = load_agreement(file)
     if as_json:
@@ -82,5 +86,7 @@ def show(file: Path, as_json: bool) -> int:  # noqa: FBT001
     terms_of = agreed.document
     click.echo(f"{terms_of.name}, version {terms_of.version}\nid       {agreed.id}\nsigned   {agreed.quorum}")
     click.echo(f"log      {terms_of.log.origin}\nlabs     {', '.join(agreed.labs)}")
-    click.echo(f"windows  {terms_of.windows.length_seconds} s from {terms_of.windows.anchor_at}, until {terms_of.expires_at}")
+    click.echo(
+        f"windows  {terms_of.windows.length_seconds} s from {terms_of.windows.anchor_at}, until {terms_of.expires_at}"
+    )
     return 0

@@ -27,7 +27,9 @@ Try next:
 
 
 @click.command()
-@click.option("--dir", "home", type=click.Path(path_type=Path), help="Where to leave it; a temporary directory by default.")
+@click.option(
+    "--dir", "home", type=click.Path(path_type=Path), help="Where to leave it; a temporary directory by default."
+)
 def demo(home: Path | None) -> int:
     """Play a pause with three labs, one honest, and catch the others."""
     home = home or Path(tempfile.mkdtemp(prefix="pausectl-demo-")) / "demo"

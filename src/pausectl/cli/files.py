@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every command does with files and keys: read with a clear error, write without a half, never prompt on a pipe."""
+"""What every command does with files and keys: read with a clear error, write no halves, never prompt on a pipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ from pausectl.wire.keys import PrivateKey
 MAX_FILE = 1 << 20
 
 agreement_option = click.option(
-    "--agreement", "agreement_file", required=True, type=click.Path(path_type=Path), help="The signed agreement you trust."
+    "--agreement",
+    "agreement_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The signed agreement you trust.",
 )
 key_option = click.option(
     "--key", "key_file", envvar="PAUSECTL_KEY", required=True, type=click.Path(path_type=Path),
@@ -67,7 +71,7 @@ def naming(place: str | Path) -> Iterator[None]:
         yield
     except PausectlError as error:
         known = error.where.startswith(str(place)) or (error.where and error.exit_code == UsageFault.exit_code)
-        raise error if known else error.at(str(place))  # noqa: B904, TRY201
+        raise error if known else error.at(str(place))  # noqa: B904
 
 
 def fresh(path: Path) -> None:

@@ -17,10 +17,14 @@ from pausectl.wire.keys import ED25519, PrivateKey, base64
 
 @click.command()
 @click.argument("name")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the key file goes (mode 0600).")
-@click.option("--unencrypted", is_flag=True, help="No passphrase: for demonstrations and for machines that guard the file.")
-def keygen(name: str, output: Path, unencrypted: bool) -> int:  # noqa: FBT001
-    """Make an Ed25519 key called NAME (a party's id, a log's origin or a witness's name) and print its public halves."""
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the key file goes (mode 0600)."
+)
+@click.option(
+    "--unencrypted", is_flag=True, help="No passphrase: for demonstrations and for machines that guard the file."
+)
+def keygen(name: str, output: Path, unencrypted: bool) -> int:
+    """Make an Ed25519 key called NAME (a party's id, a log's origin, a witness's name); print its public halves."""
     key = PrivateKey.from_seed(ED25519, secrets.token_bytes(32))
     salt, nonce = secrets.token_bytes(keyfile.SALT_BYTES), secrets.token_bytes(keyfile.NONCE_BYTES)
     try:

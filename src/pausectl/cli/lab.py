@@ -23,7 +23,9 @@ from pausectl.lab.vault import Vault, telemetry
 from pausectl.wire import canonical
 from pausectl.wire.seal import Context
 
-window_option = click.option("--window", metavar="START/END", help="A window of the agreement, as 2026-07-06T00:00:00Z/2026-07-13T00:00:00Z.")
+window_option = click.option(
+    "--window", metavar="START/END", help="A window of the agreement, as 2026-07-06T00:00:00Z/2026-07-13T00:00:00Z."
+)
 
 
 @click.group()
@@ -36,9 +38,17 @@ def lab() -> None:
 @agreement_option
 @click.option("--facility", required=True, help="A facility of the agreement.")
 @window_option
-@click.option("--vault", required=True, type=click.Path(path_type=Path), help="A new directory for the rows and their secret.")
-@click.option("--max-gap", type=click.IntRange(0), default=60, show_default=True, help="Seconds without a reading that count as a gap.")
-def seal(readings: Path, agreement_file: Path, facility: str, window: str | None, vault: Path, max_gap: int) -> int:  # noqa: PLR0913, PLR0917
+@click.option(
+    "--vault", required=True, type=click.Path(path_type=Path), help="A new directory for the rows and their secret."
+)
+@click.option(
+    "--max-gap",
+    type=click.IntRange(0),
+    default=60,
+    show_default=True,
+    help="Seconds without a reading that count as a gap.",
+)
+def seal(readings: Path, agreement_file: Path, facility: str, window: str | None, vault: Path, max_gap: int) -> int:
     """Seal the power READINGS (CSV or Parquet: device, time_ms, watts) of a facility, and print the commitment."""
     agreement = load_agreement(agreement_file)
     site = agreement.facilities.get(facility)
@@ -70,12 +80,21 @@ def open_row(vault: Path, row: int) -> int:
 @click.argument("body", type=click.Path(path_type=Path))
 @agreement_option
 @key_option
-@click.option("--ledger", required=True, help="The log as it stands (directory, bundle or URL): numbers are continued from it.")
+@click.option(
+    "--ledger", required=True, help="The log as it stands (directory, bundle or URL): numbers are continued from it."
+)
 @window_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the envelope goes.")
 @click.option("--dry-run", is_flag=True, help="Show the statement, write nothing.")
-def attest(  # noqa: PLR0913, PLR0917
-    kind: str, body: Path, agreement_file: Path, key_file: Path, ledger: str, window: str | None, output: Path | None, dry_run: bool  # noqa: FBT001
+def attest(
+    kind: str,
+    body: Path,
+    agreement_file: Path,
+    key_file: Path,
+    ledger: str,
+    window: str | None,
+    output: Path | None,
+    dry_run: bool,
 ) -> int:
     """Sign a claim of KIND (usage, inventory, run …) from BODY, a JSON file with its members but for the header."""
     if output is None and not dry_run:

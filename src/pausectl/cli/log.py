@@ -74,7 +74,7 @@ def add(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
 def add_to(
     envelopes: tuple[Path, ...], *, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None
 ) -> int:
-    """Add, say where each entry stands, and have the checkpoint cosigned; nothing is added if anything here is unfit."""
+    """Add, say where each entry stands, have the checkpoint cosigned; nothing is added if anything here is unfit."""
     entries = [read(path, 1 << 17).removesuffix(b"\n") for path in envelopes]
     key, instant = load_key(key_file)[1], _instant(now)
     with naming(home):
@@ -124,7 +124,7 @@ def load_witness(path: Path, agreement: Agreement) -> tuple[str, PrivateKey]:
 @click.argument("home", type=click.Path(path_type=Path))
 @agreement_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def fsck(home: Path, agreement_file: Path, as_json: bool) -> int:  # noqa: FBT001
+def fsck(home: Path, agreement_file: Path, as_json: bool) -> int:
     """Rehash everything in HOME (or in a public log directory) and list all damage; exit code 4 if there is any."""
     if not home.is_dir():
         raise UsageFault("no such directory", where=str(home))

@@ -20,7 +20,7 @@ from pausectl.sim.play import catch, export
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Also leave the log and its agreement here.")
-def sim(name: str | None, as_json: bool, directory: Path | None) -> int:  # noqa: FBT001
+def sim(name: str | None, as_json: bool, directory: Path | None) -> int:
     """Play the cheat NAME and judge its world; without NAME, list all cheats and what catches them."""
     known = evasions()
     if name is None:

@@ -32,11 +32,13 @@ from pausectl.verify.resume import Resumption
     "--seen", multiple=True, type=click.Path(path_type=Path),
     help="A checkpoint got elsewhere; the ledger must be consistent with it.",
 )  # fmt: skip
-@click.option("--state", "state_file", type=click.Path(path_type=Path), help="Go on from here, and save the state here.")
+@click.option(
+    "--state", "state_file", type=click.Path(path_type=Path), help="Go on from here, and save the state here."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--offline", is_flag=True, help="Refuse to open a socket.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes for large ledgers; as many as there are cores.")
-def verify(as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001
+def verify(as_json: bool, **options: Any) -> int:  # noqa: ANN401
     """Judge the ledger at SOURCE: a log directory, a bundle, or a URL."""
     try:
         report = _verify(**options)
@@ -48,10 +50,17 @@ def verify(as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001
     return report.exit_code
 
 
-def _verify(  # noqa: PLR0913
-    *, source: str, agreement_file: Path, lab: str | None, at: str | None, seen: tuple[Path, ...], state_file: Path | None,
-    offline: bool, jobs: int | None,
-) -> audit.Report:  # fmt: skip
+def _verify(
+    *,
+    source: str,
+    agreement_file: Path,
+    lab: str | None,
+    at: str | None,
+    seen: tuple[Path, ...],
+    state_file: Path | None,
+    offline: bool,
+    jobs: int | None,
+) -> audit.Report:
     agreement = load_agreement(agreement_file)
     if lab is not None and lab not in agreement.labs:
         raise UsageFault(f"no lab of the agreement is called {lab}", hint=f"there are {', '.join(agreement.labs)}")
@@ -76,7 +85,7 @@ def _verify(  # noqa: PLR0913
 @agreement_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the bundle goes.")
 @click.option("--offline", is_flag=True, help="Refuse to open a socket.")
-def bundle(source: str, agreement_file: Path, output: Path, offline: bool) -> int:  # noqa: FBT001
+def bundle(source: str, agreement_file: Path, output: Path, offline: bool) -> int:
     """Copy the ledger at SOURCE into one zip, every byte checked on the way."""
     agreement, place = load_agreement(agreement_file), open_source(source, offline=offline)
     with naming(place.name):
@@ -89,9 +98,11 @@ def bundle(source: str, agreement_file: Path, output: Path, offline: bool) -> in
 @click.command()
 @click.argument("rule_id", metavar="RULE", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def explain(rule_id: str | None, as_json: bool) -> int:  # noqa: FBT001
+def explain(rule_id: str | None, as_json: bool) -> int:
     """Say what RULE asks, why, which cheats it catches and what it cannot see; without RULE, list all."""
-    with suppress(ImportError):  # the verifier does without the simulator; then it cannot say which cheats a rule catches
+    with suppress(
+        ImportError
+    ):  # the verifier does without the simulator; then it cannot say which cheats a rule catches
         import_module("pausectl.sim.evasions")
     known = explanation.catalogue()
     if rule_id is None:

@@ -55,7 +55,10 @@ def _unauthorised(claim: Predicate, entry: Decoded, agreement: Agreement) -> tup
     if principal is None:
         return Trouble.UNAUTHORISED, f"{claim.name}: {party} is no party to this agreement"
     if not set(claim.role.split()) & set(principal.roles) and not isinstance(claim, Mark):
-        return Trouble.UNAUTHORISED, f"{claim.name}: {party} holds the role {', '.join(principal.roles)}, not {claim.role}"
+        return (
+            Trouble.UNAUTHORISED,
+            f"{claim.name}: {party} holds the role {', '.join(principal.roles)}, not {claim.role}",
+        )
     if entry.signers != (party,):
         return Trouble.UNAUTHORISED, f"{claim.name} by {party}: signed by {', '.join(entry.signers)}"
     signed = {agreement.keys[keyid][1].suite for keyid in entry.keyids}

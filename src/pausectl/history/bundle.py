@@ -31,7 +31,9 @@ def write(ledger: Ledger, path: Path, progress: Progress = lambda _done, _all: N
     total = 1 + len(bundles) + len(tiles)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # and not 0600: it is there to be passed on
+        handle = os.open(
+            draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666
+        )  # and not 0600: it is there to be passed on
     except OSError as error:
         raise UsageFault(f"cannot be written: {error.strerror}", where=str(path)) from error
     try:

@@ -45,14 +45,21 @@ class Decoded:
         return rebuild, (self.id, self.payload, self.signers, self.keyids, self.unknown, self.trouble, self.message)
 
 
-def rebuild(  # noqa: PLR0913, PLR0917
+def rebuild(
     statement_id: str, payload: bytes, signers: tuple[str, ...], keyids: tuple[str, ...],
     unknown: str | None, trouble: Trouble | None, message: str,
 ) -> Decoded:  # fmt: skip
     """A decoded entry from its parts; the claim is read again from the payload."""
     claim = base.read(payload) if unknown is None and trouble is None else None
     return Decoded(
-        statement_id, payload, signers, keyids, claim if isinstance(claim, Predicate) else None, unknown, trouble, message
+        statement_id,
+        payload,
+        signers,
+        keyids,
+        claim if isinstance(claim, Predicate) else None,
+        unknown,
+        trouble,
+        message,
     )
 
 

@@ -2,7 +2,7 @@
 """Decoding on every core: bundles go out, small results come back, in order.
 
 The parent reads tiles and bundles and checks nothing else; leaf hashes, envelopes, signatures and statements are the
-workers' (`decode` is stateless). A few bundles per worker are under way at a time, so memory does not follow the ledger.
+workers' (`decode` is stateless). A few bundles per worker are under way at a time, so memory stays small.
 """
 
 from __future__ import annotations

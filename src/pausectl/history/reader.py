@@ -20,7 +20,6 @@ from pausectl.registry import enforces
 from pausectl.wire import checkpoint, cosignature, note, tile
 from pausectl.wire.checkpoint import Checkpoint
 
-
 #: 9999-12-31T23:59:59Z, after which no instant can be written.
 LAST_INSTANT = 253_402_300_799
 
@@ -107,9 +106,7 @@ class Ledger:
                 hint="fetch the log again; if it stays short, keep the larger checkpoint: it is evidence",
             )
         if self.tiles.root(seen.size) != seen.root:
-            raise SplitView(
-                f"the log signed two different trees of its first {seen.size} entries", raw, self.head.raw
-            )
+            raise SplitView(f"the log signed two different trees of its first {seen.size} entries", raw, self.head.raw)
 
 
 def open_ledger(fetch: Fetch, agreement: Agreement) -> Ledger:
@@ -119,7 +116,9 @@ def open_ledger(fetch: Fetch, agreement: Agreement) -> Ledger:
         if not head.checkpoint.size:
             raise Unavailable("the log is empty: not even the agreement is in it")
     except PausectlError as error:
-        raise error.at("checkpoint") if "checkpoint" not in error.where else error
+        if "checkpoint" in error.where:
+            raise
+        raise error.at("checkpoint") from error
     return Ledger(agreement, head, Tiles(fetch, head.checkpoint.size, head.checkpoint.root))
 
 

@@ -70,6 +70,19 @@ class History:
         self.waiting: list[tuple[int, Decoded]] = []
         self.bad_marks: dict[int, str] = {}
         self.stopped = False
+        self._enter_as: dict[type[Predicate], Callable[[Any], None]] = {
+            Usage: self._usage,
+            Inventory: self._inventory,
+            Energy: self._energy,
+            Close: self._close,
+            Correction: self._correction,
+            Capability: self._capability,
+            Run: self._run,
+            Model: self._model,
+            Accession: self._accession,
+            Order: self._order,
+            Declaration: self._declaration,
+        }
 
     # ── entries and marks ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,8 +103,8 @@ class History:
         [MARK-2] A mark MUST carry a checkpoint of this log with the agreement's witness quorum, of a size not above the
         mark's own index, and has effect whichever principal signed it.
 
-        [MARK-3] A mark MUST have no effect if its size does not exceed that of the last mark that had effect, if its time
-        or its smallest timestamp is before that one's, or if these two lie further apart than clock_skew_seconds.
+        [MARK-3] A mark MUST have no effect if its size does not exceed that of the last mark that had effect, if its
+        time or its smallest timestamp is before that one's, or if these two lie further apart than clock_skew_seconds.
 
         The last condition keeps one liar, whose line a complicit operator chooses for the mark, from moving the clock.
         """
@@ -103,7 +116,9 @@ class History:
         if seen.checkpoint.size > index:
             self.bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index}"
             return
-        if self._root_at(seen.checkpoint.size) != seen.checkpoint.root:  # a mark without effect is evidence all the same
+        if (
+            self._root_at(seen.checkpoint.size) != seen.checkpoint.root
+        ):  # a mark without effect is evidence all the same
             raise SplitView(
                 f"entry {index} is a cosigned checkpoint of another tree of {seen.checkpoint.size} entries",
                 seen.raw,
@@ -224,7 +239,7 @@ class History:
         return Trouble.NO_SUCH_FACILITY, f"{claim.facility} is no facility of {claim.header.party} in the agreement"
 
     def _enter(self, filed: Filed[Predicate]) -> None:
-        _ENTER[type(filed.claim)](self, filed)
+        self._enter_as[type(filed.claim)](filed)
 
     def _usage(self, filed: Filed[Usage]) -> None:
         book = self._window_named(filed).lab(filed.claim.header.party)
@@ -349,7 +364,9 @@ class History:
 
     def _counted(self, lab: str, window: int) -> bool:
         later = [filed for number, book in self.windows.items() if number > window for filed in book.usage_of(lab)]
-        heads = [head for filed in later for head in filed.claim.heads if (head.party, head.stream) == (lab, "corrections")]
+        heads = [
+            head for filed in later for head in filed.claim.heads if (head.party, head.stream) == (lab, "corrections")
+        ]
         return bool(heads) and max(head.count for head in heads) <= self.streams.count(lab, "corrections")
 
     def _gaps_of_lab(self, lab: str, book: WindowBook) -> Iterator[Gap]:
@@ -375,21 +392,6 @@ class History:
                 record.runs.setdefault(run_id, RunRecord()).booked_gflop += gflop
             record.last_inventory.update({facility: versions[-1] for facility, versions in filed.inventory.items()})
             record.evaluated.update({result.claim.model: result.index for result in filed.capability})
-
-
-_ENTER: dict[type[Predicate], Callable[[History, Any], None]] = {
-    Usage: History._usage,
-    Inventory: History._inventory,
-    Energy: History._energy,
-    Close: History._close,
-    Correction: History._correction,
-    Capability: History._capability,
-    Run: History._run,
-    Model: History._model,
-    Accession: History._accession,
-    Order: History._order,
-    Declaration: History._declaration,
-}
 
 
 def booked(agreement: Agreement, facilities: Iterable[list[Filed[Usage]]]) -> dict[str, int]:

@@ -85,7 +85,15 @@ class ZipSource:
                 return _capped(opened.read(MAX_FILE + 1), where)
         except KeyError as error:
             raise Unavailable("no such file in this bundle", where=where) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            RuntimeError,
+            NotImplementedError,
+            ValueError,
+        ) as error:
             raise Malformed(f"damaged bundle: {error}", where=where) from error
 
 

@@ -59,8 +59,9 @@ class Standing:
     def _bind(self, window: int) -> frozenset[str]:
         """Resolve the pledges at the start of a window.
 
-        [AGR-7] The first accession of a lab that names this version, with a `by` not after accede_by_at, MUST bind it from
-        the first window that begins at or after that `by` until the agreement expires, whatever it accedes to later.
+        [AGR-7] The first accession of a lab that names this version, with a `by` not after accede_by_at, MUST bind it
+        from the first window that begins at or after that `by` until the agreement expires, whatever it accedes to
+        later.
         """
         document, start = self.agreement.document, self.agreement.start(window)
         if start >= seconds(document.expires_at):

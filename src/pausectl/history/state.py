@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A history put down and taken up again, so that verifying twice costs what is new.
 
-What is saved is the fold before the head's implicit mark: taken up again under a later head it gives what a fresh replay
+What is saved is the fold before the head's implicit mark: taken up again under a later head it gives what a replay
 of the whole ledger gives, byte for byte. Statements are saved as their own bytes and read again by the same reader.
 A saved state is the user's own file; it is used only on a tree that is consistent with the checkpoint it was made from.
 """
@@ -121,7 +121,10 @@ def _record(record: LabRecord) -> dict[str, Any]:
 
 def _unrecord(saved: dict[str, Any]) -> LabRecord:
     return LabRecord(
-        {run: RunRecord(_unall(registered), _unall(closed), booked) for run, (registered, closed, booked) in saved["runs"].items()},
+        {
+            run: RunRecord(_unall(registered), _unall(closed), booked)
+            for run, (registered, closed, booked) in saved["runs"].items()
+        },
         {root: _unfiled(*filed) for root, filed in saved["models"].items()},
         dict(saved["evaluated"]),
         {facility: _unfiled(*filed) for facility, filed in saved["last_inventory"].items()},
@@ -143,7 +146,8 @@ def _unwindow(saved: dict[str, Any]) -> WindowBook:
     labs = {}
     for lab, each in saved["labs"].items():
         books: dict[str, Any] = {name: {f: _unall(filed) for f, filed in each[name].items()} for name in _BY_FACILITY}
-        labs[lab] = LabBook(**books, **{name: _unall(each[name]) for name in _LISTS})
+        books |= {name: _unall(each[name]) for name in _LISTS}
+        labs[lab] = LabBook(**books)
     return WindowBook(labs, {party: _unall(filed) for party, filed in saved["closes"].items()})
 
 
@@ -151,8 +155,14 @@ def _decoded(entry: Decoded) -> list[Any]:
     return [entry.id, entry.payload.decode(), entry.signers, entry.keyids, entry.unknown, entry.trouble, entry.message]
 
 
-def _undecoded(  # noqa: PLR0913, PLR0917
-    statement_id: str, payload: str, signers: list[str], keyids: list[str], unknown: str | None, trouble: str | None, message: str
+def _undecoded(
+    statement_id: str,
+    payload: str,
+    signers: list[str],
+    keyids: list[str],
+    unknown: str | None,
+    trouble: str | None,
+    message: str,
 ) -> Decoded:
     kind = Trouble(trouble) if trouble is not None else None
     return rebuild(statement_id, payload.encode(), tuple(signers), tuple(keyids), unknown, kind, message)

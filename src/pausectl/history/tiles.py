@@ -34,9 +34,7 @@ class Tiles:
         self.read = tile.hash_reader(size, self.tile)
 
     def _edge_tiles(self) -> list[Tile]:
-        return [
-            Tile(level, full, partial) for level, (full, partial) in enumerate(tile.widths(self.size)) if partial
-        ]
+        return [Tile(level, full, partial) for level, (full, partial) in enumerate(tile.widths(self.size)) if partial]
 
     def _unchecked(self, wanted: Tile) -> bytes:
         try:

@@ -77,7 +77,9 @@ class Desk:
                 sequence=self.counts.get(stream, 0), stream=stream, window=window,
             )  # fmt: skip
         except ValidationError as error:
-            raise Malformed(f"facility: expected an id, found {str(body.get('facility'))[:80]!r}", where=kind.name) from error
+            raise Malformed(
+                f"facility: expected an id, found {str(body.get('facility'))[:80]!r}", where=kind.name
+            ) from error
         if kind is Usage and "heads" not in body:
             body = {**body, "heads": list(self.heads())}
         envelope = dsse.sign(base.write(base.construct(kind, body, header)), *self.signers)

@@ -58,7 +58,9 @@ def _reading(record: Mapping[str, object]) -> tuple[str, int, int]:
     return device, time_ms, milliwatts(float(watts))
 
 
-def rows(readings: Mapping[str, Iterable[tuple[int, int]]], start_ms: int, end_ms: int, *, max_gap_ms: int) -> list[Row]:
+def rows(
+    readings: Mapping[str, Iterable[tuple[int, int]]], start_ms: int, end_ms: int, *, max_gap_ms: int
+) -> list[Row]:
     """Sealable rows of every device, sorted by device id and time."""
     made: list[Row] = []
     for name in sorted(readings, key=device_id):
@@ -75,10 +77,15 @@ def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
             table = csv.reader(file, strict=True)
             names = next(table, [])
             if tuple(names) != COLUMNS:
-                raise Malformed(f"expected the columns {', '.join(COLUMNS)}, found {', '.join(names)[:80]!r}", where=f"{path}: line 1")
+                raise Malformed(
+                    f"expected the columns {', '.join(COLUMNS)}, found {', '.join(names)[:80]!r}",
+                    where=f"{path}: line 1",
+                )
             for cells in (cells for cells in table if cells):  # an empty line is none
                 if len(cells) != len(COLUMNS):
-                    raise Malformed(f"expected {len(COLUMNS)} cells, found {len(cells)}", where=f"{path}: line {table.line_num}")
+                    raise Malformed(
+                        f"expected {len(COLUMNS)} cells, found {len(cells)}", where=f"{path}: line {table.line_num}"
+                    )
                 yield table.line_num, dict(zip(COLUMNS, cells, strict=True))
     except OSError as error:
         raise UsageFault(f"cannot be read: {error.strerror}", where=str(path)) from error
@@ -90,5 +97,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     try:
         module = import_module("pausectl.lab.parquet")
     except ImportError as error:
-        raise UsageFault("Parquet needs the extra 'lab'", where=str(path), hint="pip install 'pausectl[lab]'") from error
+        raise UsageFault(
+            "Parquet needs the extra 'lab'", where=str(path), hint="pip install 'pausectl[lab]'"
+        ) from error
     return enumerate(module.records(path, COLUMNS), 1)

@@ -56,7 +56,9 @@ class Vault:
         except OSError as error:
             raise UsageFault(f"cannot be written: {error.strerror}", where=str(place)) from error
         _secret(place / "master", master.hex().encode() + b"\n")
-        with os.fdopen(os.open(place / "rows.csv", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="") as file:
+        with os.fdopen(
+            os.open(place / "rows.csv", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline=""
+        ) as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
             for row in rows:

@@ -66,4 +66,6 @@ def page(rule_id: str, entry: dict[str, Any]) -> str:
 
 def table(known: dict[str, dict[str, Any]]) -> str:
     """All rules, a line each."""
-    return "\n".join(f"{rule_id:8} {textwrap.shorten(entry['sentence'], 100, placeholder='…')}" for rule_id, entry in known.items())
+    return "\n".join(
+        f"{rule_id:8} {textwrap.shorten(entry['sentence'], 100, placeholder='…')}" for rule_id, entry in known.items()
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text that others wrote, made safe to show. Apart from `terminal`, because an error line must not load the verifier."""
+"""Text that others wrote, made safe to show. Apart from `terminal`: an error line must not load the verifier."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ def render(report: Report) -> dict[str, Any]:
         ],
         "findings": [_finding(finding) for finding in report.judgement.findings],
         "held": [
-            {"lab": lab or None, "rule": rule, "count": count} for (lab, rule), count in sorted(report.judgement.held.items())
+            {"lab": lab or None, "rule": rule, "count": count}
+            for (lab, rule), count in sorted(report.judgement.held.items())
         ],
         "errors": [{"lab": lab, "message": message} for lab, message in report.judgement.broken.items()],
         "not_shown": report.not_shown,

@@ -29,9 +29,9 @@ def render(report: Report, *, colour: bool | None = None) -> str:
     def paint(text: str, what: Verdict | Outcome | None) -> str:
         return f"\x1b[{_COLOURS[what]}m{text}\x1b[0m" if lit and what in _COLOURS else text
 
-    head = report.ledger.head
+    head, terms = report.ledger.head, report.agreement.document
     lines = [
-        f"{report.agreement.document.name} (agreement {report.agreement.id[:12]}…, version {report.agreement.document.version})",
+        f"{terms.name} (agreement {report.agreement.id[:12]}…, version {terms.version})",
         f"log {safe(head.checkpoint.origin)}, {head.checkpoint.size} entries, judged as of {instant(report.as_of)}",
         "",
         *_table(report, paint),
@@ -53,7 +53,12 @@ Paint = Callable[[str, "Verdict | Outcome | None"], str]
 
 def _table(report: Report, paint: Paint) -> list[str]:
     width = max(len("lab"), *(len(lab) for lab in report.verdicts))
-    lines = [f"{'lab':{width}}  {'verdict':12}  windows, oldest first (= consistent, X inconsistent, ? inconclusive, - not in force)"]
+    lines = [
+        (
+            f"{'lab':{width}}  {'verdict':12}  windows, oldest first "
+            "(= consistent, X inconsistent, ? inconclusive, - not in force)"
+        )
+    ]
     for lab, verdict in report.verdicts.items():
         windows = sorted((w for w in report.judgement.windows if w.lab == lab), key=lambda w: w.window)
         strip = "".join(paint(_SIGNS[w.verdict], w.verdict) for w in windows[-60:])
@@ -84,7 +89,9 @@ def _findings(report: Report, paint: Paint) -> list[str]:
         lines.append(f"… and {len(groups) - _MOST} more kinds (--json has them all)")
     held = sum(1 for f in report.judgement.findings if f.outcome is Outcome.HOLDS) + sum(report.judgement.held.values())
     lines += [f"{held} checks hold, {len(found)} do not or cannot be shown to.", ""]
-    broken = [f"rule failure ({lab or 'whole ledger'}): {safe(message)}" for lab, message in report.judgement.broken.items()]
+    broken = [
+        f"rule failure ({lab or 'whole ledger'}): {safe(message)}" for lab, message in report.judgement.broken.items()
+    ]
     return [*broken, *lines]
 
 
@@ -92,7 +99,11 @@ def _group(group: list[Finding], paint: Paint) -> list[str]:
     """What one rule says about one party: the first message in full, and how often it said so."""
     first = group[0]
     bounds = [finding.window for finding in group if finding.window]
-    where = f"{instant(min(w[1] for w in bounds))[:10]} to {instant(max(w[2] for w in bounds))[:10]}" if bounds else "whole ledger"
+    where = (
+        f"{instant(min(w[1] for w in bounds))[:10]} to {instant(max(w[2] for w in bounds))[:10]}"
+        if bounds
+        else "whole ledger"
+    )
     times = f" ({len(group)} findings)" if len(group) > 1 else ""
     evidence = f"  [entries {', '.join(map(str, first.entries[:8]))}]" if first.entries else ""
     return [
@@ -107,7 +118,7 @@ def progress(doing: str) -> Callable[[int, int], None]:
         return lambda _done, _all: None
 
     def show(done: int, total: int) -> None:
-        if total >= 10_000:  # noqa: PLR2004 - shorter work is over before it can be read
+        if total >= 10_000:
             end = "\n" if done >= total else ""
             sys.stderr.write(f"\r{doing}: {done:,} of {total:,}{end}")
             sys.stderr.flush()

@@ -114,6 +114,25 @@ class FragmentRunner(Lab):
         return f"{self.name}-r{1 if window < 2 else 2 if window % 2 == 0 else 3}"
 
 
+class Launderer(FragmentRunner):
+    """Enters the weights of its big run as a model, and goes on from them in a small one."""
+
+    def begin(self, world: World) -> None:
+        """The small run, from weights that do not exist yet."""
+        Lab.begin(self, world)
+        made = digest(f"{self.name} made by r1")
+        world.register_run(self.name, f"{self.name}-r2", start=world.start(2), parents=[made], planned=15_000_000)
+
+    def during(self, world: World, window: int) -> None:
+        """The weights, just before the pause."""
+        if window == 1:
+            world.show_model(self.name, f"{self.name} made by r1", run=f"{self.name}-r1", served=False)
+
+    def run_id(self, window: int) -> str:
+        """The big one before the pause, the small one in it."""
+        return f"{self.name}-r{1 if window < 2 else 2}"
+
+
 class Renamer(PausedTrainer):
     """Files training as evaluation."""
 
@@ -168,8 +187,12 @@ class BadInventory(Lab):
         body = super().inventory(world, facility, window)
         if window == 1:
             move = {
-                "at": instant(world.start(window)), "count": 8, "counterparty": "chipco", "destination": "spare", "origin": "outside",
-            }  # fmt: skip
+                "at": instant(world.start(window)),
+                "count": 8,
+                "counterparty": "chipco",
+                "destination": "spare",
+                "origin": "outside",
+            }
             body["stock"][0]["moves"] = [move]
         return body
 

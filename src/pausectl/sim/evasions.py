@@ -25,6 +25,7 @@ from pausectl.sim.cheats import (
     Headless,
     HoursThief,
     LateLab,
+    Launderer,
     MaverickLab,
     Moonlighter,
     PausedTrainer,
@@ -143,6 +144,12 @@ def compute_at_large(size: Size) -> World:
 def split_a_run(size: Size) -> World:
     """A lab cuts a run into two registered ones, each below the limit, with one parent model."""
     return _lab(size, FragmentRunner, windows=5)
+
+
+@evasion("CAP-3")
+def launder_a_run_through_its_model(size: Size) -> World:
+    """A lab goes on with the weights of its big run in a small one, as if they had come from nowhere."""
+    return _lab(size, Launderer)
 
 
 @evasion("ENG-2")

@@ -75,9 +75,9 @@ class _Once(HonestOperator):
         super().append(world, raw, claim)
         if isinstance(claim, Usage) and not self._done and world.now > world.start(2):
             self._done = True
-            world.ledger.append(self.extra(world, raw, claim))
+            world.ledger.append(self.addition(world, raw, claim))
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:
         """What to add."""
         raise NotImplementedError
 
@@ -85,7 +85,7 @@ class _Once(HonestOperator):
 class Garbler(_Once):
     """Adds a statement with a member twice."""
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """Two readers could take either."""
         return raw.replace(b'{"payload":', b'{"payload":"","payload":', 1)
 
@@ -97,7 +97,7 @@ class Forger(_Once):
         super().__init__()
         self._lab = lab
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """Good form, wrong key."""
         header = claim.header.model_copy(update={"party": self._lab})
         forged = claim.model_copy(update={"header": header})
@@ -111,7 +111,7 @@ class Foreigner(_Once):
         super().__init__()
         self._lab = lab
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """Good signature, other agreement."""
         header = claim.header.model_copy(update={"agreement": digest("another agreement"), "party": self._lab})
         return dsse.sign(base.write(claim.model_copy(update={"header": header})), world.keys[self._lab]).raw
@@ -120,7 +120,7 @@ class Foreigner(_Once):
 class Duplicator(_Once):
     """Adds the same entry again."""
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """Byte for byte."""
         return raw
 
@@ -132,7 +132,7 @@ class LaterVersion(_Once):
         super().__init__()
         self._lab = lab
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """A well-formed statement of a type that does not exist yet."""
         subject = statement.Subject("agreement", world.agreement.id)
         payload = statement.format([subject], f"{base.PREFIX}confession/v1", {"said": "something new"})
@@ -142,7 +142,7 @@ class LaterVersion(_Once):
 class BadMarker(_Once):
     """Adds a mark that has the log's signature and one cosignature only."""
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """Below the quorum."""
         signed = note.parse(minimal(world.memory.cosigned(world.start(0)), world.agreement))
         short = note.Note(signed.text, signed.signatures[:2]).raw
@@ -155,7 +155,7 @@ class BadMarker(_Once):
 class Impostor(_Once):
     """Stands for one overseer who lifts the pause alone."""
 
-    def extra(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:  # noqa: ARG002
         """An order with one signature where two are needed."""
         header = world.header(OVERSEERS, Order.stream, None, sequence=1)
         order = Order(action="lift", header=header, reason="over", term_windows=1)

@@ -39,7 +39,7 @@ HARDWARE: tuple[dict[str, Any], ...] = (
     },
 )
 
-#: Power by category relative to rated_watts. Training as published for HGX H100; the others are to be calibrated per site.
+#: Power by category relative to rated_watts. Training as published for HGX H100; others are to be calibrated per site.
 POWER_FRACTIONS: dict[str, tuple[int, int]] = {
     "pretrain": (76, 100), "posttrain_sft": (76, 100), "rl_rollout": (60, 100), "rl_update": (76, 100),
     "eval": (60, 100), "datagen": (60, 100), "distill": (76, 100), "inference_external": (50, 100),

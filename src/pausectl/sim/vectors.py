@@ -46,7 +46,7 @@ Files = Iterator[tuple[str, bytes]]
 
 def render() -> dict[str, bytes]:
     """Path → bytes of every file."""
-    honest = World(windows=2, pause_at=PAUSE_AT, roll=ROLL).run()
+    honest = World(windows=PAUSE_AT + 1, pause_at=PAUSE_AT, roll=ROLL).run()
     found = [("agreement.json", honest.agreement.raw + b"\n")]
     found += _ledger("honest", honest, _expect(None, honest, honest.verify()))
     for evasion in evasions().values():
@@ -86,11 +86,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _evasion(evasion: Evasion, agreement: bytes) -> Files:
-    """The cheat in the smallest world in which it is caught (in the smallest of all, if it never is)."""
-    name = f"blind-{evasion.name}"
+    """The cheat in the shortest world in which it is caught; with one window of the pause, if it never is."""
+    name, fewest = f"blind-{evasion.name}", PAUSE_AT + 1
     if evasion.caught_by is not None:
-        name = f"{evasion.caught_by}-{evasion.outcome.lower()}-{evasion.name}"
-    for windows in range(2, MOST_WINDOWS + 1):
+        name, fewest = f"{evasion.caught_by}-{evasion.outcome.lower()}-{evasion.name}", 1
+    for windows in range(fewest, MOST_WINDOWS + 1):
         world = evasion.build(windows=windows, pause_at=PAUSE_AT, roll=ROLL)
         if world.agreement.raw != agreement:
             raise Broken("a cheat has an agreement of its own", where=evasion.name)

@@ -132,8 +132,12 @@ class Lab:
         """Members of an inventory statement."""
         holding = {"installed_count": FLEET, "retired_count": 0, "sealed_count": 0, "spare_count": 8}
         stock = {
-            "beginning": holding, "ending": holding, "moves": [], "serials_root": digest(f"{facility} serials"), "sku": SKU,
-        }  # fmt: skip
+            "beginning": holding,
+            "ending": holding,
+            "moves": [],
+            "serials_root": digest(f"{facility} serials"),
+            "sku": SKU,
+        }
         return {"facility": facility, "location_class": "own", "seal_ids": [], "stock": [stock]}
 
     def usage(self, world: World, facility: str, window: int) -> dict[str, Any]:
@@ -247,9 +251,13 @@ class World:
         if window is not None:
             span = Span(end_at=instant(self.start(window + 1)), start_at=instant(self.start(window)))
         return Header(
-            agreement=self.agreement.id, log=self.agreement.document.log.origin, party=party, sequence=sequence,
-            stream=stream, window=span,
-        )  # fmt: skip
+            agreement=self.agreement.id,
+            log=self.agreement.document.log.origin,
+            party=party,
+            sequence=sequence,
+            stream=stream,
+            window=span,
+        )
 
     def claim(
         self, party: str, kind: type[Predicate], body: dict[str, Any], window: int | None, sequence: int | None = None
@@ -292,9 +300,11 @@ class World:
     def accede(self, lab: str) -> None:
         """Join, if at least two do."""
         conditions = {
-            "min_jurisdictions_count": 1, "min_parties_count": min(2, len(self.roll.labs)), "min_share": terms.ratio(0, 1),
+            "min_jurisdictions_count": 1,
+            "min_parties_count": min(2, len(self.roll.labs)),
+            "min_share": terms.ratio(0, 1),
             "required_parties": [],
-        }  # fmt: skip
+        }
         self.say(lab, Accession, {"agreement_version": 1, "conditions": conditions, "frontier_h100e_count": FLEET})
 
     def register_run(
@@ -308,29 +318,53 @@ class World:
     ) -> dict[str, Any]:
         """Members of a registration."""
         return {
-            "accelerator_count": FLEET, "actual_accelerator_seconds": None, "actual_pflop": None,
-            "actual_uncertainty_pflop": None, "code_commit": f"{run_id} code", "dataset_digests": [digest(f"{run_id} data")],
-            "end_at": instant(start + 90 * DAY), "method": "hardware", "parent_models": list(parents),
-            "planned_pflop": planned, "precision": "bf16", "run_id": run_id, "sku": SKU, "start_at": instant(start),
+            "accelerator_count": FLEET,
+            "actual_accelerator_seconds": None,
+            "actual_pflop": None,
+            "actual_uncertainty_pflop": None,
+            "code_commit": f"{run_id} code",
+            "dataset_digests": [digest(f"{run_id} data")],
+            "end_at": instant(start + 90 * DAY),
+            "method": "hardware",
+            "parent_models": list(parents),
+            "planned_pflop": planned,
+            "precision": "bf16",
+            "run_id": run_id,
+            "sku": SKU,
+            "start_at": instant(start),
             "status": "registered",
-        }  # fmt: skip
+        }
 
     def show_model(self, lab: str, name: str, *, run: str | None = None, served: bool = True) -> str:
         """Enter a model into the registry; its digest."""
         body = {
-            "created_at": instant(self.now - DAY), "custody_log": None, "parents": [], "precision_variants": ["bf16"],
-            "served_since_at": instant(self.now) if served else None, "training_run": run, "weights_root": digest(name),
-        }  # fmt: skip
+            "created_at": instant(self.now - DAY),
+            "custody_log": None,
+            "parents": [],
+            "precision_variants": ["bf16"],
+            "served_since_at": instant(self.now) if served else None,
+            "training_run": run,
+            "weights_root": digest(name),
+        }
         self.say(lab, Model, body)
         return digest(name)
 
     def evaluate(self, lab: str, model: str, score: str = "0.31", low: str = "0.27", high: str = "0.35") -> None:
         """The evaluator publishes a result."""
         body = {
-            "ci_high": high, "ci_low": low, "elicitation_budget_pflop": 1_000, "eval_id": "autonomy-suite",
-            "eval_version": "2", "lab": lab, "log_digest": digest(f"{model} log"), "model": model, "sample_count": 500,
-            "scaffold_digest": digest("scaffold"), "score": score, "validity_ceiling": "0.90",
-        }  # fmt: skip
+            "ci_high": high,
+            "ci_low": low,
+            "elicitation_budget_pflop": 1_000,
+            "eval_id": "autonomy-suite",
+            "eval_version": "2",
+            "lab": lab,
+            "log_digest": digest(f"{model} log"),
+            "model": model,
+            "sample_count": 500,
+            "scaffold_digest": digest("scaffold"),
+            "score": score,
+            "validity_ceiling": "0.90",
+        }
         self.say(self.roll.evaluator, Capability, body)
 
     def evaluate_all(self) -> None:
@@ -352,7 +386,7 @@ class World:
         return {**hours, "idle": hours.get("idle", 0) + total - sum(hours.values())}
 
     def energy_wh(self, hours: Mapping[str, int]) -> int:
-        """What the meter of a site reads: the truth, with a spread of half a percent that depends on the truth alone."""
+        """What a site's meter reads: the truth, with a spread of half a percent that depends on the truth alone."""
         document = self.agreement.document
         watts = self.agreement.hardware[SKU].rated_watts
         joules = sum((s * watts * document.power.fractions[c].value for c, s in hours.items()), Fraction(0))
@@ -371,11 +405,18 @@ class World:
     def read_meter(self, lab: str, facility: str, window: int, hours: Mapping[str, int]) -> None:
         """One reading."""
         body = {
-            "energy_wh": self.energy_wh(hours), "facility": facility, "interval_end_at": instant(self.start(window + 1)),
-            "interval_start_at": instant(self.start(window)), "lab": lab, "meter_class": "0.2",
-            "meter_id": f"{facility}-main", "non_ai_energy_wh": 0, "onsite_generation_energy_wh": 0,
-            "pue": terms.ratio(*PUE), "storage_change_energy_wh": 0,
-        }  # fmt: skip
+            "energy_wh": self.energy_wh(hours),
+            "facility": facility,
+            "interval_end_at": instant(self.start(window + 1)),
+            "interval_start_at": instant(self.start(window)),
+            "lab": lab,
+            "meter_class": "0.2",
+            "meter_id": f"{facility}-main",
+            "non_ai_energy_wh": 0,
+            "onsite_generation_energy_wh": 0,
+            "pue": terms.ratio(*PUE),
+            "storage_change_energy_wh": 0,
+        }
         self.say(self.roll.meter, Energy, body, window)
 
     def close_all(self, window: int) -> None:

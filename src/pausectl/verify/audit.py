@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verification in one call: read, replay, judge, decide.
 
-    report = verify(source.fetch, agreement)
-    report.verdicts            {"aurora": Verdict.CONSISTENT, "borealis": Verdict.INCONSISTENT, "cirrus": …}
+report = verify(source.fetch, agreement)
+report.verdicts            {"aurora": Verdict.CONSISTENT, "borealis": Verdict.INCONSISTENT, "cirrus": …}
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Report:
         return 0 if self.verdicts and set(self.verdicts.values()) == {Verdict.CONSISTENT} else 3
 
 
-def verify(  # noqa: PLR0913
+def verify(
     fetch: Fetch,
     agreement: Agreement,
     *,

@@ -8,7 +8,8 @@ everything else is kept whole.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -111,7 +112,7 @@ def _broke(each: Rule, error: Exception) -> str:
 
 
 @enforces("VER-1", "VER-2")
-def worst(outcomes: Set[Outcome]) -> Verdict:
+def worst(outcomes: AbstractSet[Outcome]) -> Verdict:
     """One verdict from the outcomes of findings about one lab.
 
     [VER-1] A verdict MUST be INCONSISTENT if any finding is VIOLATED, else INCONCLUSIVE if any is UNPROVEN, else

@@ -18,19 +18,21 @@ def lines(history: History, judgement: Judgement) -> list[str]:
 
 
 def _truth(history: History, judgement: Judgement) -> Iterator[str]:
-    documents = history.agreement.document
+    facilities = history.agreement.document.facilities
     yield "Truth: the ledger shows who said what, when, and that one story was told; not that it is so."
-    metered = {f.lab for f in documents.facilities}
     yield (
-        f"Completeness: compute at sites that neither a lab nor its meter names is invisible here ({len(documents.facilities)} "
-        f"facilities of {len(metered)} labs are listed)."
+        "Completeness: compute at sites that neither a lab nor its meter names is invisible here "
+        f"({len(facilities)} facilities of {len({f.lab for f in facilities})} labs are listed)."
     )
     yield from _found(judgement)
     if not any(_sealed(window.labs) for window in history.windows.values()):
         yield "Telemetry: no filing of an open window carries a seal, so no row behind its totals can be opened."
     else:
         yield "Telemetry: seals are committed to, but no random opening of them was asked for or checked."
-    yield "Labels: which category work belongs to is the lab's word; relabelling at equal power leaves no trace in energy."
+    yield (
+        "Labels: categories and precision are the lab's word; work filed as other work of equal power leaves no trace "
+        "in energy."
+    )
 
 
 def _sealed(labs: dict[str, LabBook]) -> bool:
@@ -41,10 +43,14 @@ def _sealed(labs: dict[str, LabBook]) -> bool:
 def _found(judgement: Judgement) -> Iterator[str]:
     inconsistent = sorted({w.lab for w in judgement.windows if w.verdict is Verdict.INCONSISTENT})
     if inconsistent:
-        yield f"Breach: INCONSISTENT ({', '.join(inconsistent)}) is about evidence; it is no ruling, and says nothing of intent."
-    silent = sorted({f.lab for f in judgement.findings if f.rule == "COV-1" and f.outcome is Outcome.UNPROVEN and f.lab})
+        names = ", ".join(inconsistent)
+        yield f"Breach: INCONSISTENT ({names}) is about evidence; it is no ruling, and says nothing of intent."
+    silent = sorted(
+        {f.lab for f in judgement.findings if f.rule == "COV-1" and f.outcome is Outcome.UNPROVEN and f.lab}
+    )
     if silent:
-        yield f"Silence: whether {', '.join(silent)} did not file or the log did not take it; no intake party is agreed."
+        names = ", ".join(silent)
+        yield f"Silence: whether {names} did not file or the log did not take it; no intake party is agreed."
     out = sorted({w.lab for w in judgement.windows if _out(w)})
     if out:
         yield f"Not in force: nothing binds {', '.join(out)} in some of the windows shown, whatever it did there."
@@ -55,14 +61,13 @@ def _out(window: WindowVerdict) -> bool:
 
 
 def _time(history: History) -> Iterator[str]:
-    yield f"Later: nothing after {instant(history.as_of)} is judged; the head of the log is of {instant(history.head.by)}."
+    head = instant(history.head.by)
+    yield f"Later: nothing after {instant(history.as_of)} is judged; the head of the log is of {head}."
     first_open = history.settled
     while history.due_at(first_open) <= history.as_of:
         first_open += 1
-    yield (
-        f"Not yet due: windows from {instant(history.agreement.start(first_open))} on; what is filed about them early is "
-        "not judged."
-    )
+    since = instant(history.agreement.start(first_open))
+    yield f"Not yet due: windows from {since} on; what is filed about them early is not judged."
     interval = history.agreement.document.log.mark_interval_seconds
     yield f"Order within {interval} s: entries between two marks are ordered by the log's operator alone."
 
@@ -71,8 +76,9 @@ def _witnesses(history: History) -> Iterator[str]:
     policy = history.agreement.document.witnesses
     organisations = {history.agreement.principals[m.principal].organisation for m in policy.members}
     yield (
-        f"Split view: {policy.quorum} of {len(policy.members)} witnesses ({len(organisations)} organisations) vouch for one "
-        f"history; if more than {policy.faulty} lie together, only comparing checkpoints with others (--seen) shows it."
+        f"Split view: {policy.quorum} of {len(policy.members)} witnesses ({len(organisations)} organisations) vouch "
+        f"for one history; if more than {policy.faulty} lie together, only comparing checkpoints with others (--seen) "
+        "shows it."
     )
     yield (
         "Independence: that these witnesses run apart from the log is the agreement's word; keys used beside it, as by "

@@ -28,7 +28,7 @@ class Amount:
 
 
 def peak(agreement: Agreement, sku: str, precision: str | None) -> int:
-    """gflop_per_second of a sku at a precision; at its best format where none is attested; 0 where nothing is agreed."""
+    """gflop_per_second at a precision; of the sku's best format where none is attested; 0 where nothing is agreed."""
     return agreement.peaks.get((sku, precision), 0)
 
 
@@ -36,7 +36,9 @@ def gflop(agreement: Agreement, work: Iterable[Work], categories: frozenset[Cate
     """Σ accelerator_seconds × peak (10^9 operations) of the work in these categories."""
     peaks = agreement.peaks
     return sum(
-        item.accelerator_seconds * peaks.get((item.sku, item.precision), 0) for item in work if item.category in categories
+        item.accelerator_seconds * peaks.get((item.sku, item.precision), 0)
+        for item in work
+        if item.category in categories
     )
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Going on where the last verification stopped, in the time of what is new.
+r"""Going on where the last verification stopped, in the time of what is new.
 
-    {"agreement":"5b0c…","checkpoint":"log.example/pause\\n72\\n…","history":{…},"judgement":{…}}
+    {"agreement":"5b0c…","checkpoint":"log.example/pause\n72\n…","history":{…},"judgement":{…}}
     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-The first line is believed only if the second is its SHA-256 (against accidents and editors, not against whoever may write
-the user's files) and this tree is consistent with the checkpoint it was saved under. A state that is already past the
-instant to be judged is left aside, and everything is read again.
+The first line is believed only if the second is its SHA-256 (against accidents and editors, not against whoever can
+write the user's files) and this tree is consistent with the checkpoint it was saved under. A state that is already
+past the instant to be judged is left aside, and everything is read again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNKNOWN = "not one that this release saved"
 
 @dataclass(slots=True)
 class Resumption:
-    """given: the bytes of a saved state, if there is one. name: its file. saved: the bytes to save, if all went well."""
+    """given: the bytes of a saved state, if any. name: its file. saved: the bytes to save, if all went well."""
 
     given: bytes | None
     name: str = "state"

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pausectl.accounting import compute
 from pausectl.history.records import Case, RunRecord
 from pausectl.history.replay import booked
 from pausectl.predicates.base import TRAINING
+from pausectl.predicates.model import Model
 from pausectl.verify.quantities import ACTIVE, Amount, largest
 from pausectl.verify.rules.base import Said, holds, not_applicable, rule, unproven, violated
 
@@ -36,14 +37,17 @@ def training_compute_is_within_its_limit(case: Case) -> Iterator[Said]:
 
     Cannot see: training that is filed under another label; CAP-1 bounds how much that can be.
     """
-    yield _capped(case, largest(case, TRAINING), case.limits.training_pflop if case.limits else None, "training compute")
+    yield _capped(
+        case, largest(case, TRAINING), case.limits.training_pflop if case.limits else None, "training compute"
+    )
 
 
 def _capped(case: Case, amount: Amount, limit: int | None, what: str) -> Said:
     if limit is None:
         return not_applicable(f"{what}: no limit in state {case.state}")
     caps = case.agreement.document.mfu.caps
-    said = f"{what}: {amount.pflop:,} pflop of {limit:,} allowed in {case.state} (at MFU {float(caps.value):g} of the attested precision's peak)"
+    basis = f"at MFU {float(caps.value):g} of the attested precision's peak"
+    said = f"{what}: {amount.pflop:,} pflop of {limit:,} allowed in {case.state} ({basis})"
     if amount.pflop > limit:
         return violated(said, *amount.entries)
     if amount.missing:
@@ -72,7 +76,7 @@ def lineages_are_within_their_limit(case: Case) -> Iterator[Said]:
     if not now:
         yield not_applicable("no time is booked to a run")
         return
-    for lineage in lineages(case.record.runs):
+    for lineage in lineages(case.record.runs, (filed.claim for filed in case.record.models.values())):
         if not now.keys() & lineage:
             continue
         yield _lineage(case, lineage, now, limit)
@@ -82,29 +86,42 @@ def _lineage(case: Case, lineage: frozenset[str], now: dict[str, int], limit: in
     records = [case.record.runs.get(run, RunRecord()) for run in sorted(lineage)]
     gflops = sum(record.booked_gflop for record in records) + sum(now.get(run, 0) for run in lineage)
     derived = compute.ceil(compute.pflop(gflops, case.agreement.document.mfu.caps.value))
-    closed = [record.closed[-1].claim for record in records if record.closed]
+    closed = [max((f.claim for f in r.closed), key=lambda claim: claim.actual_pflop or 0) for r in records if r.closed]
     actual = sum(claim.actual_pflop or 0 for claim in closed)
     margin = _Z * sum((claim.actual_uncertainty_pflop or 0) ** 2 for claim in closed) ** 0.5
     entries = tuple(filed.index for record in records for filed in (*record.registered, *record.closed))
     evidence = (*entries, *(filed.index for versions in case.book.usage.values() for filed in versions))
-    said = f"lineage {' + '.join(sorted(lineage))}: {derived:,} pflop by booked time, {actual:,} ± {margin:,.0f} as closed, of {limit:,}"
+    booked_and_closed = f"{derived:,} pflop by booked time, {actual:,} ± {margin:,.0f} as closed"
+    said = f"lineage {' + '.join(sorted(lineage))}: {booked_and_closed}, of {limit:,}"
     if derived > limit or actual - margin > limit:
         return violated(said, *evidence)
     return holds(said, *evidence) if actual + margin <= limit else unproven(said, *evidence)
 
 
-def lineages(runs: dict[str, RunRecord]) -> list[frozenset[str]]:
-    """Groups of runs that count as one: connected by a common parent, or by common code and data."""
+def lineages(runs: Mapping[str, RunRecord], models: Iterable[Model]) -> list[frozenset[str]]:
+    """Groups of runs that count as one.
+
+    Two runs belong together if they share a parent model, or code and data, or if one made weights, or weights that
+    were derived from, that the other starts from.
+    """
     groups: list[tuple[set[str], set[str]]] = []
-    for run_id, record in runs.items():
-        marks = {f"run {run_id}"}
-        for filed in (*record.registered, *record.closed):
-            claim = filed.claim
-            marks |= {f"parent {parent}" for parent in claim.parent_models}
-            marks |= {f"code {claim.code_commit} on {data}" for data in claim.dataset_digests}
+    for members, marks in (*map(_of_run, runs.items()), *map(_of_model, models)):
         touching = [group for group in groups if group[1] & marks]
         groups = [group for group in groups if not group[1] & marks]
-        groups.append(
-            ({run_id}.union(*(members for members, _ in touching)), marks.union(*(known for _, known in touching)))
-        )
-    return [frozenset(members) for members, _ in groups]
+        joined = members.union(*(m for m, _ in touching)), marks.union(*(k for _, k in touching))
+        groups.append(joined)
+    return [frozenset(members) for members, _ in groups if members]
+
+
+def _of_run(item: tuple[str, RunRecord]) -> tuple[set[str], set[str]]:
+    run_id, record = item
+    marks = {f"run {run_id}"}
+    for filed in (*record.registered, *record.closed):
+        marks |= {f"weights {parent}" for parent in filed.claim.parent_models}
+        marks |= {f"code {filed.claim.code_commit} on {data}" for data in filed.claim.dataset_digests}
+    return {run_id}, marks
+
+
+def _of_model(model: Model) -> tuple[set[str], set[str]]:
+    made_by = {f"run {model.training_run}"} if model.training_run else set()
+    return set(), {f"weights {root}" for root in (model.weights_root, *model.parents)} | made_by

@@ -34,9 +34,13 @@ def corrections_are_explained(case: Case) -> Iterator[Said]:
         if correction is not None:
             yield holds(f"entry {filed.index} corrects entry {earlier.index}, with a reason", filed.index, correction)
         elif not case.counted or any(gap.party == case.lab for gap in case.gaps):
-            yield unproven(f"entry {filed.index} replaces entry {earlier.index}; the correction may be missing", filed.index)
+            yield unproven(
+                f"entry {filed.index} replaces entry {earlier.index}; the correction may be missing", filed.index
+            )
         else:
-            yield violated(f"entry {filed.index} replaces entry {earlier.index} without a word", earlier.index, filed.index)
+            yield violated(
+                f"entry {filed.index} replaces entry {earlier.index} without a word", earlier.index, filed.index
+            )
     if not later:
         yield not_applicable("nothing was corrected")
 
@@ -104,11 +108,15 @@ def corrections_do_not_lift(case: Case) -> Iterator[Said]:
 def _lifted(case: Case, kind: str, facility: str, earlier: Filed[Any], latest: Filed[Any]) -> Said:
     then, now = (_wrong(case, kind, facility, filed) for filed in (earlier, latest))
     if not then - now:
-        return holds(f"entry {earlier.index}: nothing that it got wrong is hidden by entry {latest.index}", earlier.index)
+        return holds(
+            f"entry {earlier.index}: nothing that it got wrong is hidden by entry {latest.index}", earlier.index
+        )
     rules = ", ".join(sorted(then - now))
     if kind == "usage" and energy.meter_agrees(case, facility):
         return holds(f"entry {latest.index} mends {rules}, and the meter agrees with it", earlier.index, latest.index)
-    return violated(f"entry {earlier.index} broke {rules}; entry {latest.index} does not lift that", earlier.index, latest.index)
+    return violated(
+        f"entry {earlier.index} broke {rules}; entry {latest.index} does not lift that", earlier.index, latest.index
+    )
 
 
 def _wrong(case: Case, kind: str, facility: str, filed: Filed[Any]) -> set[str]:

@@ -198,4 +198,3 @@ def in_time(what: str, filed: Filed[Any], deadline: int) -> Said:
     return unproven(
         f"{what}: came between {since} and {instant(filed.by)}, due {instant(deadline)} between them", filed.index
     )
-

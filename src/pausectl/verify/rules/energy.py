@@ -41,7 +41,9 @@ def _readings(case: Case) -> Iterator[Reading | Said]:
             continue
         claim = meter[-1].claim
         if (seconds(claim.interval_start_at), seconds(claim.interval_end_at)) != (case.start, case.end):
-            yield unproven(f"{facility}: the meter read {claim.interval_start_at} to {claim.interval_end_at}", meter[-1].index)
+            yield unproven(
+                f"{facility}: the meter read {claim.interval_start_at} to {claim.interval_end_at}", meter[-1].index
+            )
             continue
         if claim.pue.value < 1:  # and 0 would divide
             yield unproven(f"{facility}: a PUE of {float(claim.pue.value):g} is none", meter[-1].index)
@@ -70,7 +72,10 @@ def work_is_physically_possible(case: Case) -> Iterator[Said]:
         document, work = case.agreement.document, reading.usage.claim.work
         claimed = compute.ceil(compute.pflop(gflop(case.agreement, work, ACTIVE), document.mfu.caps.value))
         best = max(
-            (Fraction(peak(case.agreement, sku, None), case.agreement.hardware[sku].tdp_watts) for sku in _skus(case, work)),
+            (
+                Fraction(peak(case.agreement, sku, None), case.agreement.hardware[sku].tdp_watts)
+                for sku in _skus(case, work)
+            ),
             default=Fraction(0),
         )
         meter = reading.meter.claim
@@ -131,7 +136,9 @@ def _balance(case: Case, reading: Reading) -> Said:
     meter = reading.meter.claim
     chain = physics.Chain(meter.pue.value, case.agreement.document.power.it_factor.value)
     expected = physics.expected_wh(_load(case, reading.usage.claim), chain)
-    measured = meter.energy_wh + meter.onsite_generation_energy_wh - meter.storage_change_energy_wh - meter.non_ai_energy_wh
+    measured = (
+        meter.energy_wh + meter.onsite_generation_energy_wh - meter.storage_change_energy_wh - meter.non_ai_energy_wh
+    )
     sigma = physics.residual_sigma_wh(meter.energy_wh, float(expected), test.sigmas)
     residual, limit = float(measured - expected), test.limit
     z = residual / sigma if sigma else (0.0 if residual == 0 else float("inf") if residual > 0 else float("-inf"))
@@ -163,7 +170,11 @@ def _load(case: Case, usage: Usage) -> Iterator[tuple[int, int, Fraction]]:
         if not work.accelerator_seconds:
             continue
         known = fractions.get(work.category)
-        yield work.accelerator_seconds, case.agreement.hardware[work.sku].rated_watts, known.value if known else Fraction(1)
+        yield (
+            work.accelerator_seconds,
+            case.agreement.hardware[work.sku].rated_watts,
+            known.value if known else Fraction(1),
+        )
 
 
 def detectable_pflop(case: Case, reading: Reading, sigma_wh: float) -> int:

@@ -80,8 +80,14 @@ def inventories_join(case: Case) -> Iterator[Said]:
         if filed is None or previous is None:
             yield not_applicable(f"{facility}: nothing to join")
             continue
-        before = {stock.sku: stock.ending for stock in previous.claim.stock if any(_count(stock.ending, p) for p in _PLACES)}
-        after = {stock.sku: stock.beginning for stock in filed.claim.stock if any(_count(stock.beginning, p) for p in _PLACES)}
+        before = {
+            stock.sku: stock.ending for stock in previous.claim.stock if any(_count(stock.ending, p) for p in _PLACES)
+        }
+        after = {
+            stock.sku: stock.beginning
+            for stock in filed.claim.stock
+            if any(_count(stock.beginning, p) for p in _PLACES)
+        }
         if before == after:
             yield holds(f"{facility}: begins where the last inventory ended", previous.index, filed.index)
             continue
@@ -156,4 +162,6 @@ def _hours(case: Case, usage: Usage, sku: str, available: int) -> str | None:
     tolerance = compute.hours_tolerance(available, case.agreement.document.statistics.hours_tolerance.value)
     if abs(residual) <= tolerance:
         return None
-    return f"{sku}: {booked} accelerator-seconds filed, {available + leased} available, {float(tolerance):.0f} tolerated"
+    return (
+        f"{sku}: {booked} accelerator-seconds filed, {available + leased} available, {float(tolerance):.0f} tolerated"
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights and what they can do: no new model out of nowhere, none above a ceiling, none served without being looked at."""
+"""Weights and what they can do: no new model out of nowhere, none above a ceiling, none served unseen."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def results_are_below_their_ceiling(case: Case) -> Iterator[Said]:
 
 def _below(filed: Filed[Capability], ceiling: Fraction) -> Said:
     claim = filed.claim
-    said = f"{claim.eval_id} {claim.eval_version} of {claim.model[:12]}…: {claim.score} [{claim.ci_low}, {claim.ci_high}], ceiling {float(ceiling):g}"
+    score = f"{claim.score} [{claim.ci_low}, {claim.ci_high}]"
+    said = f"{claim.eval_id} {claim.eval_version} of {claim.model[:12]}…: {score}, ceiling {float(ceiling):g}"
     if Fraction(claim.ci_low) > ceiling:
         return violated(said, filed.index)
     if Fraction(claim.score) > Fraction(claim.validity_ceiling):
@@ -80,7 +81,11 @@ def served_models_are_evaluated(case: Case) -> Iterator[Said]:
     Cannot see: whether the weights served are the weights registered; nor whether the result is of the evaluation that
     has the ceiling.
     """
-    served = [f for f in case.record.models.values() if f.claim.served_since_at and seconds(f.claim.served_since_at) < case.end]
+    served = [
+        f
+        for f in case.record.models.values()
+        if f.claim.served_since_at and seconds(f.claim.served_since_at) < case.end
+    ]
     if not case.limits or not case.limits.capability or not served:
         yield not_applicable("no ceiling, or no served model")
         return

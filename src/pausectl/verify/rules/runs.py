@@ -57,7 +57,9 @@ def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
         elif pflop < threshold:
             yield holds(f"{run_id}: {pflop:,} pflop booked, below {threshold:,}", *evidence)
         elif any(gap.party == case.lab and gap.stream == "runs" for gap in case.gaps):
-            yield unproven(f"{run_id}: {pflop:,} pflop booked; its registration may be missing from the ledger", *evidence)
+            yield unproven(
+                f"{run_id}: {pflop:,} pflop booked; its registration may be missing from the ledger", *evidence
+            )
         else:
             yield violated(f"{run_id}: {pflop:,} pflop booked to a run that is not registered", *evidence)
     if not now:
