@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pausectl.agreement.types import Span, instant, seconds
-from pausectl.log.durable import Disk
+from pausectl.durable import Disk
 from pausectl.log.log import Log
 from pausectl.predicates import base
 from pausectl.predicates.base import Header

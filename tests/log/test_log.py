@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pausectl.durable import Disk
 from pausectl.errors import Refused, Unavailable, UsageFault
 from pausectl.history.decode import decode
 from pausectl.history.source import DirectorySource
 from pausectl.history.tiles import Tiles
-from pausectl.log.durable import Disk
 from pausectl.log.fsck import fsck
 from pausectl.log.log import Admission, Log
 from pausectl.predicates import base

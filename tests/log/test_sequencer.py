@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pausectl.durable import Disk
 from pausectl.errors import Broken, Refused, SplitView
-from pausectl.log.durable import Disk
 from pausectl.log.sequencer import KEPT, Sequencer
 from pausectl.log.storage import create_posix, posix
 from pausectl.sim import terms
@@ -165,7 +165,7 @@ def test_an_fsync_that_fails_ends_the_process_before_it_answers(tmp_path, when):
     script = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path\n"
-        "from pausectl.log.durable import Disk\nfrom pausectl.log.sequencer import Sequencer\n"
+        "from pausectl.durable import Disk\nfrom pausectl.log.sequencer import Sequencer\n"
         "from pausectl.log.storage import posix\nfrom pausectl.sim import terms\nfrom pausectl.wire import note\n"
         "signer = terms.demo_key('log')\n"
         "key = note.VerifierKey('log.example/test', note.TYPE_ED25519, signer.public)\n"

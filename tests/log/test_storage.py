@@ -7,8 +7,8 @@ import os
 
 import pytest
 
+from pausectl.durable import Disk
 from pausectl.errors import Refused, Unavailable
-from pausectl.log.durable import Disk
 from pausectl.log.storage import PosixHead, PosixObjects, create_posix, posix
 
 

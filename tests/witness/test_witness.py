@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pausectl.durable import Disk
 from pausectl.errors import Forged, Malformed, PausectlError, Refused, SplitView, Unavailable, UsageFault
 from pausectl.sim import terms
 from pausectl.wire import checkpoint, cosignature, merkle, note, witness
 from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.witness import Request
-from pausectl.witness.durable import Disk
 from pausectl.witness.witness import Inconsistent, Known, Witness, decide, http_status
 
 NAME = "witness.example/one"

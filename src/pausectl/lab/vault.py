@@ -104,7 +104,7 @@ def _plain(context: Context) -> dict[str, Any]:
 
 def _rows(table: Iterator[dict[str, str]]) -> Iterator[Row]:
     for line in table:
-        power, energy = (int(line[name]) if line[name] else None for name in ("power_mw", "energy_mj"))
+        power, energy = (None if line[name] == "" else int(line[name]) for name in ("power_mw", "energy_mj"))
         yield Row(bytes.fromhex(line["device"]), int(line["start_ms"]), int(line["end_ms"]), power, energy)
 
 

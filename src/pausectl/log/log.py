@@ -18,14 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pausectl import durable
 from pausectl.agreement import document
 from pausectl.agreement.document import TYPE, Agreement
 from pausectl.agreement.types import seconds
+from pausectl.durable import Disk
 from pausectl.errors import Broken, Refused, Unavailable, UsageFault
 from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
-from pausectl.log import admission, durable, marks, publish, storage
-from pausectl.log.durable import Disk
+from pausectl.log import admission, marks, publish, storage
 from pausectl.log.index import Index
 from pausectl.log.publish import Witness
 from pausectl.log.sequencer import Sequencer

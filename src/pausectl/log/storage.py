@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pausectl import durable
+from pausectl.durable import Disk
 from pausectl.errors import Refused, Unavailable
-from pausectl.log import durable
-from pausectl.log.durable import Disk
 from pausectl.registry import enforces
 from pausectl.wire.tile import CHECKPOINT_PATH
 

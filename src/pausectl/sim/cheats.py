@@ -169,6 +169,39 @@ class Fabricator(Lab):
         return QUIET if world.paused(window) else BUSY
 
 
+class SwitchedOff(Lab):
+    """Has everything sealed and dark during the pause, and files a busy week."""
+
+    def work(self, world: World, window: int) -> Shares:
+        """Nothing at all."""
+        return {"sealed": 100} if world.paused(window) else BUSY
+
+    def files_work(self, world: World, window: int) -> Shares:
+        """As if it ran."""
+        return QUIET if world.paused(window) else BUSY
+
+
+class EarlyBird(Lab):
+    """Books to a run that is registered for next year."""
+
+    def begin(self, world: World) -> None:
+        """One more registration."""
+        super().begin(world)
+        world.register_run(self.name, f"{self.name}-next", start=world.start(0) + 365 * DAY)
+
+    def run_id(self, window: int) -> str:  # noqa: ARG002
+        """Next year's."""
+        return f"{self.name}-next"
+
+
+class OverBooker(Lab):
+    """Books every hour of training twice."""
+
+    def bookings(self, world: World, window: int, training: int) -> list[dict[str, Any]]:
+        """Two bookings for one hour."""
+        return 2 * super().bookings(world, window, training)
+
+
 class HoursThief(Lab):
     """Leaves a tenth of its time out."""
 

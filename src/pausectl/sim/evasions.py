@@ -18,6 +18,7 @@ from pausectl.sim.cheats import (
     BusyLab,
     Chameleon,
     CorrectingLab,
+    EarlyBird,
     Equivocator,
     Fabricator,
     FragmentRunner,
@@ -28,12 +29,14 @@ from pausectl.sim.cheats import (
     Launderer,
     MaverickLab,
     Moonlighter,
+    OverBooker,
     PausedTrainer,
     RecountingLab,
     Renamer,
     SecretModel,
     SilentLab,
     StrongModel,
+    SwitchedOff,
     UnbookedTrainer,
     UnregisteredTrainer,
     VanishingChips,
@@ -178,8 +181,20 @@ def invent_inference(size: Size) -> World:
 
 @evasion("ENG-1")
 def compute_the_impossible(size: Size) -> World:
-    """A lab files more work than its metered energy could feed on any chip, borrowed time included."""
-    return _world(size, labs={CHEAT: BusyLab(CHEAT, times=60)}).run()
+    """A lab files a week of work for accelerators that were switched off."""
+    return _lab(size, SwitchedOff)
+
+
+@evasion("RUN-2")
+def book_to_a_run_of_next_year(size: Size) -> World:
+    """A lab registers a run that begins next year, and books this week's training to it."""
+    return _lab(size, EarlyBird)
+
+
+@evasion("RUN-3")
+def book_what_was_not_trained(size: Size) -> World:
+    """A lab books its registered run twice over, so that other training needs no run."""
+    return _lab(size, OverBooker)
 
 
 @evasion("HRS-1")

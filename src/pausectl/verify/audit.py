@@ -7,6 +7,7 @@ report.verdicts            {"aurora": Verdict.CONSISTENT, "borealis": Verdict.IN
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -84,5 +85,6 @@ def report(ledger: Ledger, history: History, judgement: Judgement, *, lab: str |
     if lab:
         judgement.findings = [finding for finding in judgement.findings if finding.lab in (lab, None)]
         judgement.windows = [window for window in judgement.windows if window.lab == lab]
+        judgement.held = Counter({place: count for place, count in judgement.held.items() if place[0] in (lab, "")})
     not_shown = notshown.lines(history, judgement)
     return Report(ledger.agreement, ledger, history.as_of, judgement, decide(judgement, labs), not_shown, labs)

@@ -18,6 +18,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pausectl import durable
+from pausectl.durable import Disk
 from pausectl.errors import Forged, Malformed, PausectlError, Refused, SplitView, Unavailable, UsageFault
 from pausectl.registry import enforces
 from pausectl.wire import checkpoint, cosignature, merkle, note, witness
@@ -25,8 +27,6 @@ from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.keys import Signer
 from pausectl.wire.note import Note, Signature, VerifierKey
 from pausectl.wire.witness import Request
-from pausectl.witness import durable
-from pausectl.witness.durable import Disk
 
 
 class Inconsistent(Forged):

@@ -63,8 +63,8 @@ def lineages_are_within_their_limit(case: Case) -> Iterator[Said]:
     """[CAP-3] The operations of a lineage to which a lab books time in a window MUST NOT exceed run_pflop of the state
     in force, counted from the lineage's beginning over all its runs.
 
-    Why: a run that is cut into pieces is still one run. Runs that share a parent model, or both code and data, count
-    together.
+    Why: a run that is cut into pieces is still one run. Runs that share a parent model, or both code and data, or of
+    which one goes on from the other's weights, count together.
 
     Cannot see: fragments whose common origin is not declared.
     """

@@ -41,8 +41,18 @@ def corrections_are_explained(case: Case) -> Iterator[Said]:
             yield violated(
                 f"entry {filed.index} replaces entry {earlier.index} without a word", earlier.index, filed.index
             )
+    yield from _dangling(case)
     if not later:
         yield not_applicable("nothing was corrected")
+
+
+def _dangling(case: Case) -> Iterator[Said]:
+    """A correction vouches for two statements: if one is not here, it was taken out."""
+    books: list[list[Filed[Any]]] = [*case.book.usage.values(), *case.book.inventory.values()]
+    present = {filed.id for versions in books for filed in versions}
+    for correction in case.book.corrections:
+        if not {correction.claim.supersedes, correction.claim.replacement} <= present:
+            yield unproven(f"entry {correction.index} corrects what is missing from the ledger", correction.index)
 
 
 def _pairs(case: Case) -> Iterator[tuple[Filed[Any], Filed[Any]]]:

@@ -70,7 +70,8 @@ def work_is_physically_possible(case: Case) -> Iterator[Said]:
             yield reading
             continue
         document, work = case.agreement.document, reading.usage.claim.work
-        claimed = compute.ceil(compute.pflop(gflop(case.agreement, work, ACTIVE), document.mfu.caps.value))
+        here = max(0, gflop(case.agreement, work, ACTIVE) - _borrowed_gflop(case.agreement, reading.usage.claim))
+        claimed = compute.ceil(compute.pflop(here, document.mfu.caps.value))
         best = max(
             (
                 Fraction(peak(case.agreement, sku, None), case.agreement.hardware[sku].tdp_watts)
@@ -135,14 +136,15 @@ def _balance(case: Case, reading: Reading) -> Said:
     test, goal = _test(case.agreement), case.agreement.document.statistics.goal_pflop
     meter = reading.meter.claim
     chain = physics.Chain(meter.pue.value, case.agreement.document.power.it_factor.value)
-    expected = physics.expected_wh(_load(case, reading.usage.claim), chain)
+    most = physics.expected_wh(_load(case.agreement, reading.usage.claim), chain)
+    least = physics.expected_wh(_load_here(case.agreement, reading.usage.claim), chain)
     measured = (
         meter.energy_wh + meter.onsite_generation_energy_wh - meter.storage_change_energy_wh - meter.non_ai_energy_wh
     )
-    sigma = physics.residual_sigma_wh(meter.energy_wh, float(expected), test.sigmas)
-    residual, limit = float(measured - expected), test.limit
+    sigma = physics.residual_sigma_wh(meter.energy_wh, float(most), test.sigmas)
+    residual, limit = float(max(measured - most, min(measured - least, Fraction(0)))), test.limit
     z = residual / sigma if sigma else (0.0 if residual == 0 else float("inf") if residual > 0 else float("-inf"))
-    missed = detectable_pflop(case, reading, sigma)
+    missed = detectable_pflop(case, reading, sigma, float(most - least))
     windows = case.window - case.pause_since + 1 if case.pause_since is not None else 1
     said = (
         f"{reading.facility}: residual {residual:,.0f} Wh, z = {z:.2f} (limit ±{limit:.2f}, false alarm "
@@ -164,27 +166,47 @@ def _skus(case: Case, work: Iterable[Work]) -> set[str]:
     return {item.sku for item in work} & case.agreement.hardware.keys()
 
 
-def _load(case: Case, usage: Usage) -> Iterator[tuple[int, int, Fraction]]:
-    fractions = case.agreement.document.power.fractions
+def _load(agreement: Agreement, usage: Usage) -> Iterator[tuple[int, int, Fraction]]:
+    """(accelerator_seconds, rated_watts, power fraction) of all work that is filed."""
     for work in usage.work:
-        if not work.accelerator_seconds:
-            continue
-        known = fractions.get(work.category)
-        yield (
-            work.accelerator_seconds,
-            case.agreement.hardware[work.sku].rated_watts,
-            known.value if known else Fraction(1),
-        )
+        if work.accelerator_seconds:
+            yield work.accelerator_seconds, agreement.hardware[work.sku].rated_watts, _fraction(agreement, work)
 
 
-def detectable_pflop(case: Case, reading: Reading, sigma_wh: float) -> int:
+def _load_here(agreement: Agreement, usage: Usage) -> Iterator[tuple[int, int, Fraction]]:
+    """The same, if the borrowed time was what drew most: borrowed accelerators stand behind somebody else's meter."""
+    elsewhere: dict[str, int] = {}
+    for lease in usage.leases_in:
+        elsewhere[lease.sku] = elsewhere.get(lease.sku, 0) + lease.accelerator_seconds
+    for work in (
+        sorted(usage.work, key=lambda each: _fraction(agreement, each), reverse=True) if elsewhere else usage.work
+    ):
+        taken = min(work.accelerator_seconds, elsewhere.get(work.sku, 0))
+        if taken:
+            elsewhere[work.sku] -= taken
+        if work.accelerator_seconds > taken:
+            watts = agreement.hardware[work.sku].rated_watts
+            yield work.accelerator_seconds - taken, watts, _fraction(agreement, work)
+
+
+def _fraction(agreement: Agreement, work: Work) -> Fraction:
+    known = agreement.document.power.fractions.get(work.category)
+    return known.value if known else Fraction(1)
+
+
+def _borrowed_gflop(agreement: Agreement, usage: Usage) -> int:
+    """What borrowed time can have done at most."""
+    return sum(lease.accelerator_seconds * peak(agreement, lease.sku, None) for lease in usage.leases_in)
+
+
+def detectable_pflop(case: Case, reading: Reading, sigma_wh: float, unknown_wh: float = 0.0) -> int:
     """The detection limit in pflop, as if all missing energy had gone into training on the most efficient sku there.
 
-    The systematic part of the error does not average out, so over n windows the limit is n times as large.
+    unknown_wh: what borrowed time may have drawn here or elsewhere. The systematic part of the error does not average out, so over n windows the limit is n times as large.
     """
     agreement, test = case.agreement, _test(case.agreement)
     power = agreement.document.power
-    hidden_wh = physics.detectable_wh(sigma_wh, test.false_alarm, test.detection)
+    hidden_wh = physics.detectable_wh(sigma_wh, test.false_alarm, test.detection) + unknown_wh
     chain = physics.Chain(reading.meter.claim.pue.value, power.it_factor.value)
     training = power.fractions["pretrain"].value if "pretrain" in power.fractions else Fraction(1)
     caps = float(agreement.document.mfu.caps.value)

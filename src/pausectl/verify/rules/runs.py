@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pausectl.accounting import compute
+from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import seconds
 from pausectl.history.records import Case
 from pausectl.history.replay import booked
 from pausectl.predicates.base import TRAINING
 from pausectl.predicates.run import Run
-from pausectl.verify.quantities import gflop, peak
+from pausectl.predicates.usage import Usage
+from pausectl.verify.quantities import peak
 from pausectl.verify.rules.base import Said, holds, not_applicable, rule, unproven, violated
 from pausectl.verify.rules.coverage import in_time
 
@@ -39,12 +41,12 @@ def runs_are_registered_before_they_start(case: Case) -> Iterator[Said]:
 
 @rule("RUN-2")
 def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
-    """[RUN-2] A lab MUST NOT book operations of registration_pflop or more in a window to a run that is not registered.
+    """[RUN-2] A lab MUST NOT book operations of registration_pflop or more in a window to a run that is not registered,
+    or whose registered start_at is not before that window's end.
 
-    Why: a run is judged by its lineage, and an unregistered one has none.
+    Why: a run is judged by its lineage, and an unregistered one has none; one that begins next year is not running.
 
-    Cannot see: training that is booked to no run, which is for RUN-3; nor whether time was booked before its run was
-    registered or began.
+    Cannot see: training that is booked to no run, which is for RUN-3; nor at which hour of a window a run began.
     """
     threshold = case.agreement.document.statistics.registration_pflop
     now = booked(case.agreement, case.book.usage.values())
@@ -53,7 +55,10 @@ def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
         record = case.record.runs.get(run_id)
         pflop = compute.ceil(compute.pflop(amount, case.agreement.document.mfu.caps.value))
         if record is not None and record.registered:
-            yield holds(f"{run_id}: {pflop:,} pflop booked, registered", *evidence, record.registered[0].index)
+            registered = record.registered[0]
+            said = f"{run_id}: {pflop:,} pflop booked, registered to start at {registered.claim.start_at}"
+            begun = seconds(registered.claim.start_at) < case.end or pflop < threshold
+            yield holds(said, *evidence, registered.index) if begun else violated(said, *evidence, registered.index)
         elif pflop < threshold:
             yield holds(f"{run_id}: {pflop:,} pflop booked, below {threshold:,}", *evidence)
         elif any(gap.party == case.lab and gap.stream == "runs" for gap in case.gaps):
@@ -68,12 +73,13 @@ def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
 
 @rule("RUN-3")
 def training_is_booked(case: Case) -> Iterator[Said]:
-    """[RUN-3] The training operations that a lab files for a facility and books to no run MUST stay below
-    registration_pflop in a window.
+    """[RUN-3] The training operations that a lab files for a facility and books to no run, counted for each sku and
+    precision, MUST stay below registration_pflop in a window, and so must what it books beyond the training it files.
 
-    Why: otherwise the whole of a large run could be filed as training of nothing in particular.
+    Why: otherwise the whole of a large run could be filed as training of nothing in particular, or hidden behind
+    bookings of time that never was.
 
-    Cannot see: how many small runs share the rest, nor whether what is booked was training at all.
+    Cannot see: how many small runs share the rest.
     """
     threshold = case.agreement.document.statistics.registration_pflop
     caps = case.agreement.document.mfu.caps.value
@@ -83,11 +89,29 @@ def training_is_booked(case: Case) -> Iterator[Said]:
             yield unproven(f"{facility}: no usage statement")
             continue
         usage = versions[-1]
-        training = gflop(case.agreement, usage.claim.work, TRAINING)
-        loose = training - sum(booked(case.agreement, [[usage]]).values())
-        pflop = compute.ceil(compute.pflop(loose, caps))
-        said = f"{facility}: {pflop:,} pflop of training without a run, {threshold:,} allowed"
-        yield violated(said, usage.index) if pflop >= threshold else holds(said, usage.index)
+        loose, beyond = (
+            compute.ceil(compute.pflop(amount, caps)) for amount in _unmatched(case.agreement, usage.claim)
+        )
+        said = (
+            f"{facility}: {loose:,} pflop of training without a run, {beyond:,} booked without training; less than "
+            f"{threshold:,} of each allowed"
+        )
+        wrong = loose >= max(threshold, 1) or beyond >= max(threshold, 1)
+        yield violated(said, usage.index) if wrong else holds(said, usage.index)
+
+
+def _unmatched(agreement: Agreement, usage: Usage) -> tuple[int, int]:
+    """(training that is booked to no run, bookings that no training stands behind), in 10^9 operations at peak."""
+    open_seconds: dict[tuple[str, str | None], int] = {}
+    for work in usage.work:
+        if work.category in TRAINING:
+            place = (work.sku, work.precision)
+            open_seconds[place] = open_seconds.get(place, 0) + work.accelerator_seconds
+    for booking in usage.bookings:
+        at = (booking.sku, booking.precision)
+        open_seconds[at] = open_seconds.get(at, 0) - booking.accelerator_seconds
+    gflops = [amount * peak(agreement, *place) for place, amount in open_seconds.items()]
+    return sum(amount for amount in gflops if amount > 0), -sum(amount for amount in gflops if amount < 0)
 
 
 @rule("RUN-4")

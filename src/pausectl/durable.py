@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""The only place that writes: what stands under its name afterwards survives a power cut.
+r"""The one way to write what must not be lost: what stands under its name afterwards survives a power cut.
 
     openat(".000.tmp", O_CREAT|O_EXCL) → write → fsync → close → renameat(".000.tmp", "000") → fsync(the directory)
 
 is a file; a new directory is mkdir → fsync(its parent). Without the last fsync every one of twenty power cuts lost what
 had been acknowledged. The directory stays open throughout, so that a write-back error cannot be lost with its inode.
+Logs, witnesses and vaults write through this module.
 """
 
 from __future__ import annotations

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pausectl import durable
+from pausectl.durable import Disk
 from pausectl.errors import Refused
-from pausectl.log import durable
-from pausectl.log.durable import Disk
-from pausectl.witness import durable as of_the_witness
 
 
 def calls_of(path: Path) -> list[tuple[str, str]]:
@@ -58,7 +57,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     disk = Disk()
     disk.put(tmp_path / "000", b"old")
     limited = (
-        "import resource, signal, sys; from pathlib import Path; from pausectl.log.durable import Disk\n"
+        "import resource, signal, sys; from pathlib import Path; from pausectl.durable import Disk\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: Disk().put(Path(sys.argv[1]), bytes(10000))\n"
         "except OSError as error: print(error.errno)\n"
@@ -72,7 +71,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_failed_fsync_ends_the_process_with_status_5_and_nothing_after_it():
     """A pipe can be written, and not synchronised."""
     script = (
-        "import os\nfrom pathlib import Path\nfrom pausectl.log import durable\n"
+        "import os\nfrom pathlib import Path\nfrom pausectl import durable\n"
         "try: durable.sync(os.pipe()[1], Path('tile/0/000'))\n"
         "finally: print('unwound')\n"
     )
@@ -87,8 +86,3 @@ def test_a_lock_is_held_once(tmp_path):
         durable.lock(tmp_path / "lock")
     os.close(held)
     os.close(durable.lock(tmp_path / "lock"))
-
-
-def test_log_and_witness_write_alike():
-    """Parties do not import one another, and there is no room below them that writes, so the file stands twice."""
-    assert Path(durable.__file__).read_bytes() == Path(of_the_witness.__file__).read_bytes()
