@@ -101,7 +101,8 @@ def _instant(now: str | None) -> int:
 
 def _publish(opened: Log, home: Path, keys: Sequence[tuple[str, PrivateKey]], instant: int) -> None:
     if not keys:
-        click.echo("no witness was asked: readers will refuse this checkpoint until a quorum has cosigned it", err=True)
+        seen = "go on seeing the last cosigned checkpoint" if opened.cosigned else "will refuse this log"
+        click.echo(f"no witness was asked: readers {seen} until a quorum has cosigned this one", err=True)
         return
     state = home / "state" / "witness"
     state.mkdir(exist_ok=True)

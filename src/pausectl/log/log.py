@@ -14,6 +14,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -60,13 +61,13 @@ class Log:
         self._index = Index(home / "state" / "index.db")
         try:
             store = storage.posix(home, disk)
-            self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent)
+            quorate = partial(publish.quorate, agreement=agreement)
+            self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent, quorate)
             storage.clear_stage(home, disk)
             self._begin()
             self._catch_up()
             # What witnesses probably remember; if not, they say so, which costs a second request.
-            cosigned = len(note.parse(self.checkpoint).signatures) > 1
-            self._cosigned_size = self.size if cosigned else self._index.book.mark_size
+            self._cosigned_size = self._sequencer.published_size if self.cosigned else self._index.book.mark_size
         except BaseException:
             self._index.close()
             raise
@@ -122,8 +123,13 @@ class Log:
 
     @property
     def checkpoint(self) -> bytes:
-        """The newest signed checkpoint as it is published, with whatever cosignatures it has by now."""
+        """The checkpoint as it is published: the newest with a quorum, or until there was one the newest signed."""
         return self._sequencer.published
+
+    @property
+    def cosigned(self) -> bool:
+        """Whether the published checkpoint has its quorum, so that readers take it."""
+        return publish.quorate(self.checkpoint, self.agreement)
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -185,8 +191,8 @@ class Log:
         """Have the newest checkpoint cosigned and publish it so; the checkpoint that is published in the end.
 
         now: POSIX seconds. If a mark is due by then, it is appended, and the head that covers it is cosigned as well.
-        Every witness is asked; `complaints` has what went wrong with some. Unavailable if there is no quorum: what is
-        published then has the log's signature alone, and `cosign` may be repeated.
+        Every witness is asked; `complaints` has what went wrong with some. Unavailable if there is no quorum: then what
+        was published stays, and `cosign` may be repeated.
         """
         self._complaints = ()
         signed = self._cosigned(witnesses)

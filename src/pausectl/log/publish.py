@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.quorum import Quorum, count
 from pausectl.errors import Broken, PausectlError, Refused, Unavailable
+from pausectl.history.reader import sight
 from pausectl.history.tiles import Tiles
 from pausectl.registry import enforces
 from pausectl.wire import cosignature, merkle, note, witness
@@ -31,6 +32,15 @@ class Heard:
     signed: Note
     quorum: Quorum
     complaints: tuple[str, ...]
+
+
+def quorate(raw: bytes, agreement: Agreement) -> bool:
+    """Whether readers would take this checkpoint, by their own function."""
+    try:
+        sight(raw, agreement)
+    except PausectlError:
+        return False
+    return True
 
 
 def collect(head: bytes, tiles: Tiles, agreement: Agreement, witnesses: Sequence[Witness], old: int) -> Heard:

@@ -7,15 +7,16 @@
 | 2 sign              | the same; the signature never left the process                                        |
 | 3 compare-and-swap  | the new checkpoint *is* the log: the next start replays the bundle                    |
 | 4 tiles             | replayed, under new names, since what can be read need not be on the disk             |
-| 5 checkpoint        | published again                                                                       |
+| 5 checkpoint        | published again, if it is to be: a cosigned one stays until `publish` has a newer one |
 | 6 answer            | a submitter without an answer asks again and gets the same index                      |
 
-Knows no agreement, no clock and no rules: `log.Log` decides what may enter.
+Knows no agreement, no clock and no rules: `log.Log` decides what may enter, and which checkpoints readers take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 
 from pausectl.errors import Broken, PausectlError, Refused, SplitView, Unavailable
 from pausectl.history.tiles import Tiles
@@ -26,12 +27,21 @@ from pausectl.wire import checkpoint, merkle, tile
 from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.keys import Signer
 from pausectl.wire.note import Note, VerifierKey
-from pausectl.wire.tile import CHECKPOINT_PATH, Bundle
+from pausectl.wire.tile import CHECKPOINT_PATH, WIDTH, Bundle
 
 #: Of how many checkpoints the partial tiles are kept, for readers who are still at work with them.
 KEPT = 8
 
 _AGAIN = "open the log again: that finishes the commit"
+_OLD = "the state directory is an old copy: going on would sign a second history"
+
+#: Whether a signed checkpoint has what readers ask for besides the log's signature.
+Quorate = Callable[[bytes], bool]
+
+
+def _nobody_asks(_: bytes) -> bool:
+    """For a tree whose readers ask for no quorum: each checkpoint is published as it is signed."""
+    return False
 
 
 class Sequencer:
@@ -40,19 +50,32 @@ class Sequencer:
     After an error behind the compare-and-swap it refuses everything: only a new start knows what is so.
     """
 
-    def __init__(self, key: VerifierKey, signer: Signer, store: Store, recent: Sequence[int] = ()) -> None:
-        """Recover from whatever the last process left. recent: sizes of the last checkpoints, as `recent` gave them."""
+    def __init__(
+        self,
+        key: VerifierKey,
+        signer: Signer,
+        store: Store,
+        recent: Sequence[int] = (),
+        quorate: Quorate = _nobody_asks,
+    ) -> None:
+        """Recover from whatever the last process left. recent: what `recent` was in the last process, as far as known.
+
+        quorate: of the checkpoints for which this holds, the one that is published stays until `publish` replaces it.
+        """
         if signer.public != key.public:
             raise Refused(f"signer: expected the log's key {key.public.keyid}, found {signer.public.keyid}")
         self._key, self._signer, self._store = key, signer, store
+        self._quorate = quorate
         self._stopped = False
         self._head = store.head.read()
         self._known = self._open(self._head) if self._head else Checkpoint(key.name, 0, merkle.EMPTY)
         self._replay()
         self._tiles = self._authenticated()
         self._edge = growth.load(self._tiles)
-        self._published = self._republished()
-        self._recent = _last((*recent, self.size))
+        self._published, self._seen = self._shown()
+        self._need_no_later()
+        self._show(self._due(self._published, self._seen))
+        self._recent = _rising((*recent, self.published_size))
 
     @property
     def size(self) -> int:
@@ -71,20 +94,25 @@ class Sequencer:
 
     @property
     def published(self) -> bytes:
-        """The checkpoint that readers see, perhaps cosigned."""
+        """The checkpoint that readers see; it may be older than `head`, and is cosigned then."""
         return self._published
 
     @property
+    def published_size(self) -> int:
+        """How many entries readers see."""
+        return self._seen.size if self._seen else 0
+
+    @property
     def recent(self) -> tuple[int, ...]:
-        """The sizes whose partial tiles are kept. To be given to the next start, or some files stay for ever."""
+        """The last sizes that were published. To be given to the next start, or some partial tiles stay for ever."""
         return self._recent
 
     @enforces("LOG-5")
     def append(self, entries: Sequence[bytes]) -> int:
         """Add entries as one commit, whatever they are; the index of the first of them.
 
-        [LOG-5] A log MUST publish the tiles and bundles of a checkpoint before the checkpoint, and the checkpoint
-        before it answers a submitter.
+        [LOG-5] A log MUST publish the tiles and bundles of a checkpoint before the checkpoint, and before it answers a
+        submitter.
 
         Refused if they cannot be stored, with nothing changed. Broken if the log stopped half way: open it again.
         """
@@ -100,15 +128,18 @@ class Sequencer:
         return first
 
     def publish(self, signed: Note) -> None:
-        """Replace the public checkpoint by the same one with more signatures."""
+        """Publish the newest checkpoint with more signatures than the log's, in place of whatever is published."""
         self._need_running()
         if self._open(signed.raw) != self._known:
             raise Broken("a checkpoint of another size than the newest was to be published")
+        if self._quorate(self._published) and not self._quorate(signed.raw):
+            raise Refused("the checkpoint lacks the quorum that the published one has")
         try:
             self._store.publish(signed.raw)
         except OSError as error:
             raise Refused(f"the checkpoint cannot be stored: {error.strerror}") from error
-        self._published = signed.raw
+        self._published, self._seen = signed.raw, self._known
+        self._recent = _rising((*self._recent, self.size))
 
     # ── the steps of a commit ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,25 +192,45 @@ class Sequencer:
             # The register has the new checkpoint, everything else is only staged: a crash from here on is `_replay`ed.
             for path, data in files.items():
                 self._store.objects.put(path, data)
-            self._store.publish(signed.raw)
-            self._head = self._published = signed.raw
+            old, self._head = self.size, signed.raw
             self._known, self._edge = new, edge
+            self._show(self._due(self._published, self._seen))
             self._tiles = self._authenticated()
-            self._drop(stage.name(new))
+            self._store.staging.discard(stage.name(new))
+            self._tidy(old)
         except OSError as error:
             raise Broken(f"the log stopped half way through a commit: {error}", hint=_AGAIN) from error
         self._stopped = False
 
+    @enforces("LOG-24")
+    def _due(self, shown: bytes, seen: Checkpoint | None) -> bytes:
+        """The checkpoint that is to be published where `shown`, which says `seen`, is now.
+
+        [LOG-24] A log that published a checkpoint with its agreement's quorum of cosignatures MUST NOT publish any
+        other in its place but one with a quorum, of the same size or larger.
+
+        Readers refuse a checkpoint without, so a log that showed its newest one at once could be read by nobody from
+        each commit to the next quorum. A log that never had a quorum shows what it signed.
+        """
+        keep = seen is not None and (seen.size >= self.size or self._quorate(shown))
+        return shown if keep else self._head
+
+    def _show(self, due: bytes) -> None:
+        if due != self._published:
+            self._store.publish(due)
+            self._published, self._seen = due, self._open(due)
+
     @enforces("LOG-8")
-    def _drop(self, staged: str) -> None:
-        """Remove the staged bundle, and partial tiles that nobody should still be reading.
+    def _tidy(self, old: int) -> None:
+        """Remove partial tiles that nobody should still be reading. old: the size before this commit.
 
         [LOG-8] A log MUST keep the partial tiles and bundles of the last 8 checkpoints that it published.
+
+        Those of its newest one are kept besides, published or not: without them it could not go on.
         """
-        self._store.staging.discard(staged)
-        sizes = (*self._recent, self.size)
-        self._recent = _last(sizes)
-        for path in sorted(growth.superseded(set(sizes) - set(self._recent), self._recent)):
+        dropped = {*self._recent, old}
+        self._recent = _rising((*self._recent, self.published_size))[-KEPT:]
+        for path in sorted(growth.superseded(dropped, {*self._recent, self.size})):
             self._store.objects.discard(path)
 
     # ── a start ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,7 +240,7 @@ class Sequencer:
         """Finish the commit that the last process did not.
 
         [LOG-9] A log that finds the staged bundle of its newest checkpoint MUST write the head register, every file of
-        the bundle and the checkpoint again, whatever of them is there, before it signs anything else.
+        the bundle and the published checkpoint again, whatever of them is there, before it signs anything else.
 
         If fsync failed, the last process ended and the page cache still shows what the disk never got.
         """
@@ -204,7 +255,7 @@ class Sequencer:
         for path, data in files.items():
             self._store.objects.put(path, data, afresh=True)
         shown, seen = self._shown()
-        self._store.publish(shown if seen == self._known else self._head)
+        self._store.publish(self._due(shown, seen))
         self._store.staging.discard(name)
 
     @enforces("LOG-10")
@@ -224,25 +275,28 @@ class Sequencer:
             raise Refused(f"the files are not those of the head register: {error}", hint=hint) from error
         return tiles
 
-    @enforces("LOG-11")
-    def _republished(self) -> bytes:
-        """Compare the public checkpoint with the register, and bring it up to date.
+    @enforces("LOG-11", "LOG-25")
+    def _need_no_later(self) -> None:
+        """Refuse a register that was set back, and what is published of another tree.
 
         [LOG-11] A log MUST refuse to start when its published checkpoint is larger than the one in its head register,
         or of a tree that the register's does not extend.
+
+        [LOG-25] A log MUST refuse to start when a bundle is published that goes beyond the tree in its head register.
+
+        A later tree has the bundle where this one ends, with more entries in it, whether or not its checkpoint was
+        published.
         """
-        shown, seen = self._shown()
-        if seen is not None:
-            if seen.size > self.size:
-                hint = "the state directory is an old copy: going on would sign a second history"
-                raise Refused(f"head register: expected size {seen.size}, as published, found {self.size}", hint=hint)
-            if self._tiles.root(seen.size) != seen.root:
-                raise SplitView(f"this log signed two trees of its first {seen.size} entries", shown, self._head)
-            if seen == self._known:
-                return shown
-        if self._head:
-            self._store.publish(self._head)
-        return self._head
+        seen = self._seen
+        if seen is not None and seen.size > self.size:
+            raise Refused(f"head register: expected size {seen.size}, as published, found {self.size}", hint=_OLD)
+        if seen is not None and self._tiles.root(seen.size) != seen.root:
+            raise SplitView(f"this log signed two trees of its first {seen.size} entries", self._published, self._head)
+        last = self.size // WIDTH
+        for path in (Bundle(last, width).path for width in range(self.size % WIDTH + 1, WIDTH + 1)):
+            with contextlib.suppress(Unavailable):
+                self._store.objects.get(path)
+                raise Refused(f"head register: expected the size that {path} is of, found {self.size}", hint=_OLD)
 
     def _shown(self) -> tuple[bytes, Checkpoint | None]:
         try:
@@ -263,5 +317,5 @@ class Sequencer:
             raise Broken("the log stopped half way through a commit", hint=_AGAIN)
 
 
-def _last(sizes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(sorted(set(sizes) - {0})[-KEPT:])
+def _rising(sizes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(sizes) - {0}))

@@ -20,6 +20,7 @@ _COLOURS = {
 }  # fmt: skip
 _SIGNS = {Verdict.CONSISTENT: "=", Verdict.INCONSISTENT: "X", Verdict.INCONCLUSIVE: "?", None: "-"}
 _MOST = 20
+_LONGEST = 600  # characters of a message; a ledger's authors choose what is quoted in it
 
 
 def render(report: Report, *, colour: bool | None = None) -> str:
@@ -106,9 +107,10 @@ def _group(group: list[Finding], paint: Paint) -> list[str]:
     )
     times = f" ({len(group)} findings)" if len(group) > 1 else ""
     evidence = f"  [entries {', '.join(map(str, first.entries[:8]))}]" if first.entries else ""
+    message = first.message if len(first.message) <= _LONGEST else f"{first.message[:_LONGEST]}…"
     return [
         f"{paint(f'{first.outcome:9}', first.outcome)} {first.rule:6} {first.lab or 'log operator'}, {where}{times}",
-        f"          {safe(first.message)}{evidence}",
+        f"          {safe(message)}{evidence}",
     ]
 
 
