@@ -125,18 +125,28 @@ def test_too_few_witnesses_leave_the_entry_in_and_the_checkpoint_waiting(run, ho
     assert done.code == 3
     assert "2 of the 3" in done.error
     assert done.json["index"] == 2  # it stands there all the same
-    assert run("verify", fresh / "log", "--agreement", home / "agreement.json").code == 4
+    judged = run("verify", fresh / "log", "--agreement", home / "agreement.json", "--json")
+    assert judged.code == 3
+    assert judged.json["log"]["size"] == 2  # readers go on seeing what was cosigned last
+    assert run("log", "fsck", fresh, "--agreement", home / "agreement.json").code == 0
     again = run("log", "add", envelope, "--log", fresh, *operator(home), "--now", "2026-06-22T01:00:00Z")
     assert again.code == 0
     assert again.json["duplicate"] is True
-    assert run("verify", fresh / "log", "--agreement", home / "agreement.json").code == 3
+    judged = run("verify", fresh / "log", "--agreement", home / "agreement.json", "--json")
+    assert judged.json["log"]["size"] == 4  # the entry, and a mark
 
 
-def test_without_witnesses_a_warning_says_what_readers_will_do(run, home, fresh, envelope):
+def test_without_witnesses_a_warning_says_what_readers_will_do(run, home, fresh, envelope, tmp_path):
     done = run("log", "add", envelope, "--log", fresh, "--key", home / "keys" / "ledgerco.key")
     assert done.code == 0
-    assert "readers will refuse" in done.err
-    assert run("verify", fresh / "log", "--agreement", home / "agreement.json").code == 4
+    assert "readers go on seeing the last cosigned checkpoint" in done.err
+    assert run("verify", fresh / "log", "--agreement", home / "agreement.json").code == 3
+    agreement = ("--agreement", home / "agreement.json")
+    done = run("log", "init", tmp_path / "bare", *agreement, "--key", home / "keys" / "ledgerco.key",
+               "--now", "2026-06-22T00:00:00Z")  # fmt: skip
+    assert done.code == 0
+    assert "readers will refuse this log until a quorum" in done.err
+    assert run("verify", tmp_path / "bare" / "log", *agreement).code == 4
 
 
 def test_one_witness_that_fails_is_told_of_and_not_needed(run, home, fresh, envelope, operator):

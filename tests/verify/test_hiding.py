@@ -42,7 +42,7 @@ from pausectl.predicates.close import Close
 from pausectl.predicates.correction import Correction
 from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
-from pausectl.predicates.pause import Declaration
+from pausectl.predicates.pause import Declaration, Order
 from pausectl.predicates.usage import Usage
 from pausectl.sim.cheats import PausedTrainer
 from pausectl.sim.evasions import evasions
@@ -60,23 +60,24 @@ class Anything(Lab):
     def __init__(self, name: str, dice: random.Random) -> None:
         super().__init__(name)
         self.dice = dice
+        self.rate = dice.choice((0.2, 0.6, 1.5))
         self.done: dict[int, Any] = {}
         self.spares: dict[tuple[str, int], tuple[int, int]] = {}
 
     def now_and_then(self, chance: float) -> bool:
-        return self.dice.random() < chance
+        return self.dice.random() < chance * self.rate
 
     def work(self, world, window):
-        choices = (QUIET, QUIET, QUIET, BUSY) if world.paused(window) else (BUSY, QUIET)
-        return self.done.setdefault(window, self.dice.choice(choices))
+        honest = self.dice.choice((BUSY, QUIET)) if not world.paused(window) else QUIET
+        return self.done.setdefault(window, BUSY if self.now_and_then(0.2) else honest)
 
     def run_id(self, window):  # noqa: ARG002
         return f"{self.name}-r{self.dice.choice((1, 1, 1, 2))}"
 
     def begin(self, world):
-        if self.now_and_then(0.9):
+        if not self.now_and_then(0.1):
             world.accede(self.name)
-        if self.now_and_then(0.9):
+        if not self.now_and_then(0.1):
             world.register_run(self.name, f"{self.name}-r1", start=world.start(0))
         world.show_model(self.name, f"{self.name} base model")
         if self.now_and_then(0.2):
@@ -104,10 +105,10 @@ class Anything(Lab):
     def file_facility(self, world, facility, window):
         if self.now_and_then(0.05):
             return
-        if self.now_and_then(0.97):
+        if not self.now_and_then(0.03):
             world.say(self.name, Inventory, self.inventory(world, facility, window), window)
         first = world.say(self.name, Usage, self.usage(world, facility, window), window)
-        if self.now_and_then(0.12):
+        if self.now_and_then(0.2):
             self.correct(world, facility, window, first)
         if self.now_and_then(0.06):
             world.say(self.name, Inventory, self.inventory(world, facility, window), window)
@@ -375,27 +376,60 @@ def _speaks_for(agreement: Agreement, claim: Usage | Close) -> set[str]:
 
 
 def subsets(case: Case, found: Covered, dice: random.Random, count: int) -> Iterator[frozenset[int]]:
-    """Sets of covered statements: few, many, one party's, one kind's, and all."""
-
-    def header(index: int) -> Any:
-        return case.entries[index].claim.header
-
+    """Sets of covered statements: a few, one party's, some kinds, a share of all."""
+    kinds: dict[str, list[int]] = {}
+    parties: dict[str, list[int]] = {}
+    for index in found.statements:
+        header = case.entries[index].claim.header
+        kinds.setdefault(header.stream.split("/")[0], []).append(index)
+        parties.setdefault(header.party, []).append(index)
     for _ in range(count if found.statements else 0):
-        way, share = dice.randrange(5), dice.choice((0.1, 0.5, 0.95, 1))
-        some = [index for index in found.statements if dice.random() < share]
+        way, share = dice.randrange(5), dice.choice((0.3, 0.9, 1, 1))
         if way == 0:
             some = dice.sample(found.statements, min(len(found.statements), dice.randrange(1, 4)))
         elif way == 1:
-            party = header(dice.choice(found.statements)).party
-            some = [index for index in some if header(index).party == party]
-        elif way == 2:
-            kind = header(dice.choice(found.statements)).stream.split("/")[0]
-            some = [index for index in some if header(index).stream.split("/")[0] == kind]
-        elif way == 3:
-            kinds = ("usage", "inventory", "energy", "close")
-            some = [index for index in some if header(index).stream.split("/")[0] not in kinds]
-        lonely = {index for index, counted in found.accessions.items() if set(counted) <= set(some)}
-        yield frozenset(some) - lonely
+            some = parties[dice.choice(sorted(parties))]
+        elif way in {2, 3}:
+            names = dice.sample(sorted(kinds), min(len(kinds), dice.randrange(1, 4)))
+            some = [index for name in names for index in kinds[name]]
+        else:
+            some = found.statements
+        yield allowed(found, frozenset(index for index in some if dice.random() < share))
+
+
+def allowed(found: Covered, hidden: frozenset[int]) -> frozenset[int]:
+    """Without the accessions that nobody would be left to count."""
+    lonely = {index for index, counted in found.accessions.items() if set(counted) <= hidden}
+    return hidden - lonely
+
+
+def incriminating(case: Case, found: Covered, lab: str) -> Iterator[frozenset[int]]:
+    """What somebody hides who reads the report first: whatever it cites against a lab, round after round."""
+    hidden: frozenset[int] = frozenset()
+    for _ in range(4):
+        report, verdicts = case.judge(hidden)
+        if verdicts[lab] in {Verdict.CONSISTENT, None}:
+            return
+        bad = [f for f in report.findings if f.lab == lab and f.outcome in {Outcome.VIOLATED, Outcome.UNPROVEN}]
+        cited = frozenset(index for finding in bad for index in finding.entries) & set(found.statements)
+        for optional in (_filings(case, cited), frozenset()):
+            yield allowed(found, hidden | cited - optional)
+        yield allowed(found, hidden | cited | _closes(case, found))
+        later = allowed(
+            found, hidden | cited - _filings(case, cited) if cited - _filings(case, cited) else hidden | cited
+        )
+        if later == hidden:
+            return
+        hidden = later
+
+
+def _filings(case: Case, indices: frozenset[int]) -> frozenset[int]:
+    """Those without which there is nothing to judge."""
+    return frozenset(i for i in indices if isinstance(case.entries[i].claim, Usage | Inventory | Energy))
+
+
+def _closes(case: Case, found: Covered) -> frozenset[int]:
+    return frozenset(i for i in found.statements if isinstance(case.entries[i].claim, Close | Order))
 
 
 def named(case: Case, hidden: frozenset[int]) -> list[str]:
@@ -415,10 +449,12 @@ def smallest(case: Case, hidden: frozenset[int], lab: str, verdict: Verdict) -> 
 
 
 def check(case: Case, dice: random.Random, count: int) -> set[Verdict | None]:
-    """The property for `count` sets; what came out with some statements hidden."""
+    """The property for `count` sets and the cleverer ones; what came out with some statements hidden."""
     _, full = case.judge()
+    statements = covered(case)
     outcomes: set[Verdict | None] = set()
-    for hidden in subsets(case, covered(case), dice, count):
+    clever = [hidden for lab in case.agreement.labs for hidden in incriminating(case, statements, lab)]
+    for hidden in {*clever, *subsets(case, statements, dice, count)}:
         found, verdicts = case.judge(hidden)
         for lab, verdict in verdicts.items():
             outcomes.add(verdict)

@@ -101,8 +101,9 @@ def _instant(now: str | None) -> int:
 
 def _publish(opened: Log, home: Path, keys: Sequence[tuple[str, PrivateKey]], instant: int) -> None:
     if not keys:
-        seen = "go on seeing the last cosigned checkpoint" if opened.cosigned else "will refuse this log"
-        click.echo(f"no witness was asked: readers {seen} until a quorum has cosigned this one", err=True)
+        goes_on = "go on seeing the last cosigned checkpoint"
+        readers = goes_on if opened.cosigned else "will refuse this log until a quorum has cosigned it"
+        click.echo(f"no witness was asked: readers {readers}", err=True)
         return
     state = home / "state" / "witness"
     state.mkdir(exist_ok=True)

@@ -8,12 +8,13 @@ seal, corrections included: two seals under one secret would let an opening of o
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pausectl.durable import Disk
 from pausectl.errors import Malformed, PausectlError, UsageFault
 from pausectl.wire import opening, seal
 from pausectl.wire.rows import Row
@@ -47,25 +48,25 @@ class Vault:
 
     @classmethod
     def create(cls, place: Path, context: Context, rows: Sequence[Row], master: bytes) -> Vault:
-        """Seal rows and keep what opening them needs; refuses a directory that exists."""
+        """Seal rows and make durable what opening them needs; refuses a directory that exists."""
         vault = cls(place, context, rows, master)
+        kept = {"context": _plain(context), "telemetry": telemetry(vault.sealed.commitment)}
+        files = {
+            "master": master.hex().encode() + b"\n",
+            "rows.csv": _table(rows),
+            "commitment.json": json.dumps(kept, indent=1, sort_keys=True).encode() + b"\n",
+        }
+        path, disk = place.absolute(), Disk()
         try:
-            place.mkdir(mode=0o700, parents=True)
+            there = next(parent for parent in path.parents if parent.is_dir())
+            path.mkdir(mode=0o700, parents=True)
+            disk.folder(path, within=there, afresh=True)
+            for name, data in files.items():
+                disk.put(path / name, data, 0o600)
         except FileExistsError as error:
             raise UsageFault("exists already; a seal is never made over another", where=str(place)) from error
         except OSError as error:
             raise UsageFault(f"cannot be written: {error.strerror}", where=str(place)) from error
-        _secret(place / "master", master.hex().encode() + b"\n")
-        with os.fdopen(
-            os.open(place / "rows.csv", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline=""
-        ) as file:
-            writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            for row in rows:
-                values = (row.device.hex(), row.start_ms, row.end_ms, row.power_mw, row.energy_mj)
-                writer.writerow(["" if value is None else value for value in values])
-        kept = {"context": _plain(context), "telemetry": telemetry(vault.sealed.commitment)}
-        _secret(place / "commitment.json", json.dumps(kept, indent=1, sort_keys=True).encode() + b"\n")
         return vault
 
     @classmethod
@@ -102,12 +103,17 @@ def _plain(context: Context) -> dict[str, Any]:
     return {name: getattr(context, name) for name in names}
 
 
+def _table(rows: Sequence[Row]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    for row in rows:
+        values = (row.device.hex(), row.start_ms, row.end_ms, row.power_mw, row.energy_mj)
+        writer.writerow(["" if value is None else value for value in values])
+    return text.getvalue().encode()
+
+
 def _rows(table: Iterator[dict[str, str]]) -> Iterator[Row]:
     for line in table:
         power, energy = (None if line[name] == "" else int(line[name]) for name in ("power_mw", "energy_mj"))
         yield Row(bytes.fromhex(line["device"]), int(line["start_ms"]), int(line["end_ms"]), power, energy)
-
-
-def _secret(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)

@@ -6,6 +6,9 @@
 A tile's hashes are known three times over: from what lies below (entries, or the tiles of the level below), from its
 own file, and from the one hash that the tile above holds for it; for the right edge, from the signed root. Two that
 agree outvote the third, so that what is listed is what has to be restored, and not everything that depends on it.
+
+Of public files alone, what goes beyond a cosigned checkpoint is left alone: it waits for its quorum, and nothing that
+is public says what it should be.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from typing import TypeVar
 
 from pausectl.agreement.document import Agreement
 from pausectl.errors import PausectlError, UsageFault
+from pausectl.history.tiles import Tiles
+from pausectl.log import growth
+from pausectl.log.publish import quorate
 from pausectl.wire import checkpoint, cosignature, merkle, note, tile
 from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.merkle import HASH_BYTES, Hash
@@ -69,6 +75,7 @@ class _Survey:
         self._spare: dict[tuple[int, int], list[Tile | Bundle]] = {}
         self._head: Checkpoint | None = None
         self._register: Checkpoint | None = None
+        self._quorate = False
         self._tile_kept: tuple[Tile, Claim | None] | None = None
 
     def blame(self, path: str, message: str, index: int | None = None) -> None:
@@ -84,7 +91,8 @@ class _Survey:
         """Check everything that readers see."""
         files = list(self._files())
         shown = self._checkpoint()
-        if shown and self._register not in (None, shown):
+        waits = bool(shown and self._register and self._quorate and shown.size < self._register.size)
+        if shown and self._register not in (None, shown) and not waits:
             self.blame(CHECKPOINT_PATH, "is not the one in the head register: the last commit is not finished")
         # Where there is a register it says what must be there, whatever was published.
         self._head = self._register or shown
@@ -105,6 +113,8 @@ class _Survey:
                 self._check_spare(place, believed)
                 rising.append(_root(believed) or above)
         self._settle_edge(edge, size)
+        if shown and waits:
+            self._check_shown(shown)
 
     def home(self, home: Path) -> None:
         """Check what else lies in a log's home: the agreement, the key, the register."""
@@ -138,12 +148,14 @@ class _Survey:
             full, partial = widths[level] if place and level < len(widths) else (0, 0)
             if place and (place.index < full or (place.index == full and place.width < partial)):
                 self._spare.setdefault((level, place.index), []).append(place)
-            else:
+            elif not place or self._register or not self._quorate:
                 self.blame(path, f"is no file of a log of size {size}")
 
     def _checkpoint(self) -> Checkpoint | None:
+        raw = self._read(CHECKPOINT_PATH)
+        self._quorate = quorate(raw, self._agreement)
         try:
-            opened, signed = checkpoint.open(self._read(CHECKPOINT_PATH), self._agreement.log_key)
+            opened, signed = checkpoint.open(raw, self._agreement.log_key)
             witnesses = list(self._agreement.witness_keys.values())
             cosignature.cosignatures(signed, witnesses)
         except PausectlError as error:
@@ -239,6 +251,19 @@ class _Survey:
         whole = not any(None in option for options_ in options for option in options_)
         if root is not None and chosen is None and whole:
             self.blame(CHECKPOINT_PATH, "its root is not the root of these tiles")
+
+    def _check_shown(self, shown: Checkpoint) -> None:
+        """A cosigned checkpoint behind which newer ones wait: its partial tiles are there, and make its root."""
+        edge = growth.partials(shown.size)
+        for path in edge:
+            if not (self._root / path).is_file():
+                self.blame(path, "is missing")
+        if {path for path, _ in self.found} & {self._prefix + path for path in edge}:
+            return  # the larger tiles say who is wrong
+        try:
+            Tiles(self._read, shown.size, shown.root)
+        except PausectlError:
+            self.blame(CHECKPOINT_PATH, f"its root is not the root of the first {shown.size} entries")
 
     def _blame_below(self, place: Tile, below: Claim, believed: Claim) -> None:
         """Whatever lies below a tile and does not have the hash that the tile, which is believed, says."""
