@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements-dev.txt requirements-oracle.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check vectors bench fuzz lock
+.PHONY: help demo test check vectors pages bench fuzz lock
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ check: $(READY) ## lint, format, types, import contracts
 
 vectors: $(READY) ## write tests/vectors again; git must stay clean
 	$(BIN)/python -m pausectl.sim.vectors tests/vectors
+
+pages: $(READY) ## write the generated parts of specs/ and README again; git must stay clean
+	$(BIN)/python -m pausectl.sim.pages specs
+	$(BIN)/python -m pausectl.sim.tables specs
+	$(BIN)/python tests/test_readme.py
 
 bench: $(READY) ## measure (ARGS=--quick for a short run)
 	$(BIN)/python tests/bench/run.py $(ARGS)

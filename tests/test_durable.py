@@ -86,3 +86,22 @@ def test_a_lock_is_held_once(tmp_path):
         durable.lock(tmp_path / "lock")
     os.close(held)
     os.close(durable.lock(tmp_path / "lock"))
+
+
+def test_a_vault_that_does_not_fit_has_no_half_file_and_no_commitment(tmp_path):
+    """Its secrets are readable by their owner alone; what opens a seal is durable before anybody hears of the seal."""
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from pausectl.errors import UsageFault\n"
+        "from pausectl.lab import table, vault; from pausectl.wire.seal import Context\n"
+        "readings = {'n': [(t, 1 + t) for t in range(0, 3_600_001, 10_000)]}\n"
+        "rows = table.rows(readings, 0, 3_600_000, max_gap_ms=10_000)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "context = Context('a' * 64, 'aurora', 'aurora-1', 'telemetry/aurora-1', 0, 3_600_000)\n"
+        "try: vault.Vault.create(Path(sys.argv[1]), context, rows, bytes(32))\n"
+        "except UsageFault as error: print(error)\n"
+    )
+    place = tmp_path / "deep" / "vault"
+    run = subprocess.run([sys.executable, "-c", script, place], capture_output=True, text=True, check=True)
+    assert "cannot be written: File too large" in run.stdout
+    assert [path.name for path in place.iterdir()] == ["master"]
+    assert (place / "master").stat().st_mode & 0o777 == 0o600

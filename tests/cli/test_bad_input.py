@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad files at every door: exit 2, 3 or 4, one line that names the file, no traceback, and nothing stored is changed."""
+"""Bad files at every door: exit 2, 3 or 4, one line that names the file, no traceback, nothing stored is changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Door:
 
 def _attest(home: Path, body: Path, key: Path) -> tuple[object, ...]:
     return (
-        "lab", "attest", "inventory", body, "--agreement", home / "agreement.json", "--key", key, "--ledger", home / "log",
+        "lab", "attest", "inventory", body, "--agreement", home / "agreement.json", "--key", key, "--ledger",
+        home / "log",
         "--window", WINDOW, "-o", home / "made",
     )  # fmt: skip
 
@@ -57,13 +58,15 @@ DOORS = {
         ),
         Door("key", lambda home, bad: _attest(home, home / "body", bad), "keys/aurora.key"),
         Door("key of the log", lambda home, bad: _add(home, home / "envelope", bad), "keys/ledgerco.key"),
-        Door("key of a witness", lambda home, bad: (*_add(home, home / "envelope"), "--witness", bad), "keys/wharf.key"),
+        Door("key of a witness", lambda home, bad: (*_add(home, home / "envelope"), "--witness", bad),
+        "keys/wharf.key"),
         Door("envelope", _add),
         Door("body", lambda home, bad: _attest(home, bad, home / "keys" / "aurora.key")),
         Door(
             "table",
             lambda home, bad: (
-                "lab", "seal", bad, "--agreement", home / "agreement.json", "--facility", "aurora-1", "--window", WINDOW,
+                "lab", "seal", bad, "--agreement", home / "agreement.json", "--facility", "aurora-1", "--window",
+                WINDOW,
                 "--vault", home / "made",
             ),
         ),
@@ -110,7 +113,8 @@ def place(prepared, tmp_path) -> Path:
 
 
 GOOD = {
-    "envelope": "envelope", "envelope of submit": "envelope", "body": "body", "table": "table.csv", "state": "state.json",
+    "envelope": "envelope", "envelope of submit": "envelope", "body": "body", "table": "table.csv",
+    "state": "state.json",
     "bundle": "bundle.zip", "ledger of attest": "bundle.zip", "agreement, signed": "agreement.json",
 }  # fmt: skip
 
@@ -124,7 +128,7 @@ def knock(run, tree, home: Path, door: Door, bad: Path, codes: tuple[int, ...] =
     before = tree(home)
     done = run(*door.command(home, bad))
     assert done.code in codes, (done.code, done.err, done.out[:200])
-    assert str(bad) in done.error or f"<U+" in done.error
+    assert str(bad) in done.error or "<U+" in done.error
     assert "internal error" not in done.err
     assert done.out == ""
     assert tree(home) == before

@@ -49,7 +49,8 @@ def test_nothing_in_force_is_never_0(run, demo):
     "arguments",
     [
         [], ["nosuch"], ["--nosuch"], ["verify"], ["verify", "x"], ["verify", "--agreement"], ["explain", "a", "b"],
-        ["lab"], ["log"], ["agreement"], ["lab", "nosuch"], ["log", "add"], ["verify", "x", "--agreement", "y", "--jobs", "0"],
+        ["lab"], ["log"], ["agreement"], ["lab", "nosuch"], ["log", "add"], ["verify", "x", "--agreement", "y",
+        "--jobs", "0"],
         ["verify", "x", "--agreement", "y", "--jobs", "many"], ["lab", "open", "x"], ["sim", "--dir"], ["keygen"],
     ],
 )  # fmt: skip
@@ -199,10 +200,8 @@ def closed_pipe(*arguments: object) -> tuple[int, str]:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pausectl", *map(str, arguments)], stdout=writer, stderr=subprocess.PIPE, check=False,
-            text=True, timeout=60,
-        )  # fmt: skip
+        command = [sys.executable, "-m", "pausectl", *map(str, arguments)]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, text=True, timeout=60)
     finally:
         os.close(writer)
     return done.returncode, done.stderr

@@ -54,7 +54,8 @@ def attest(run, home, tmp_path):
         envelope.unlink(missing_ok=True)
         draft.write_text(json.dumps(body, indent=1))
         done = run(
-            "lab", "attest", kind, draft, "--agreement", home / "agreement.json", "--key", home / "keys" / f"{party}.key",
+            "lab", "attest", kind, draft, "--agreement", home / "agreement.json", "--key",
+            home / "keys" / f"{party}.key",
             "--ledger", home / "log", *(["--window", window] if window else []), "-o", envelope,
         )  # fmt: skip
         assert done.code == 0, done.err
@@ -295,10 +296,9 @@ def test_nothing_that_leaves_the_lab_has_its_secret(run, home, sealed, attest, b
     for data in (*printed, *files, (tmp_path / "b.zip").read_bytes()):
         assert master not in data
         assert master.hex().encode() not in data.lower()
-    other = seal.block_secret(master, seal.Context(  # the block of row 5, whose secret would open 256 rows
-        document.parse((home / "agreement.json").read_bytes()).id, "aurora", "aurora-1", "telemetry/aurora-1", START, END
-    ).digest, 0)  # fmt: skip
-    assert other.hex() not in opened
+    agreement = document.parse((home / "agreement.json").read_bytes())
+    context = seal.Context(agreement.id, "aurora", "aurora-1", "telemetry/aurora-1", START, END)
+    assert seal.block_secret(master, context.digest, 0).hex() not in opened  # it would open 256 rows
 
 
 def test_a_seal_is_never_made_over_another(run, home, readings, sealed, tmp_path, tree):

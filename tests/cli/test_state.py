@@ -146,7 +146,8 @@ def test_an_edited_state(run, home, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"checkpoint": "x"}, {"checkpoint": 3}, {"agreement": None}, {"history": {}}, {"history": []}, {"history": None},
+        {"checkpoint": "x"}, {"checkpoint": 3}, {"agreement": None}, {"history": {}}, {"history": []},
+        {"history": None},
         {"judgement": {}}, {"judgement": 1},
     ],
 )  # fmt: skip

@@ -75,13 +75,13 @@ def test_a_head_asks_for_everything_below_it(present, claimed):
     for number in present:
         known.put("a", "runs", number, prefix(number), number)
     said = [Head(count=claimed, party="a", stream="runs"), Head(count=9, party="b", stream="runs")]
-    gaps = list(known.short(said, 77, {"a"}))
+    gaps = list(known.short(said, 77, lambda head: head.party == "a"))
     missing = [("a", number, 77) for number in range(claimed) if number not in present]
     assert [(gap.party, gap.sequence, gap.index) for gap in gaps] == missing[:1]
 
 
 def test_a_stream_that_nobody_used_is_short_of_a_head():
-    gaps = list(Streams().short([Head(count=1, party="a", stream="runs")], 5, {"a"}))
+    gaps = list(Streams().short([Head(count=1, party="a", stream="runs")], 5, lambda head: head.party == "a"))
     assert [(gap.sequence, gap.index) for gap in gaps] == [(0, 5)]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ from pausectl.errors import Malformed, PausectlError, UsageFault
 from pausectl.lab import table
 
 HOUR = 3_600_000
+
+
+def readings_or_complaint(place: Path) -> table.Readings | str:
+    try:
+        return table.read(place)
+    except Malformed as error:
+        return str(error)
 
 
 def write(place: Path, *lines: object, head: str = "device,time_ms,watts") -> Path:
@@ -67,7 +75,9 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
         table.read(place)
 
 
-@pytest.mark.parametrize("head", ["", "device", "time_ms,device,watts", "device,time_ms,watts,more", "Device,time_ms,watts"])
+@pytest.mark.parametrize(
+    "head", ["", "device", "time_ms,device,watts", "device,time_ms,watts,more", "Device,time_ms,watts"]
+)
 def test_the_columns_are_these_three_in_this_order(tmp_path, head):
     with pytest.raises(Malformed, match="columns device, time_ms, watts"):
         table.read(write(tmp_path / "t.csv", "a,1,2", head=head))
@@ -88,15 +98,16 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_bytes_are_readings_or_malformed(tmp_path_factory, raw):
     place = tmp_path_factory.mktemp("t") / "t.csv"
     place.write_bytes(b"device,time_ms,watts\n" + raw)
-    try:
-        found = table.read(place)
-    except Malformed as error:
-        assert str(place) in str(error)
+    found = readings_or_complaint(place)
+    if isinstance(found, str):
+        assert str(place) in found
     else:
         assert all(device and 0 <= t < 2**64 and 0 < p < 2**64 for device, rs in found.items() for t, p in rs)
 
 
-@given(st.lists(st.tuples(st.text(min_size=1, max_size=5), st.integers(0, 2**64 - 1), st.integers(1, 2**40)), min_size=1))
+@given(
+    st.lists(st.tuples(st.text(min_size=1, max_size=5), st.integers(0, 2**64 - 1), st.integers(1, 2**40)), min_size=1)
+)
 def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory, rows):
     out = io.StringIO()
     writer = csv.writer(out)
@@ -119,7 +130,7 @@ def test_rows_tile_the_window_of_every_device():
     for device in {row.device for row in rows}:
         mine = [row for row in rows if row.device == device]
         assert (mine[0].start_ms, mine[-1].end_ms) == (0, 2 * HOUR)
-        assert all(a.end_ms == b.start_ms for a, b in zip(mine, mine[1:], strict=False))
+        assert all(a.end_ms == b.start_ms for a, b in pairwise(mine))
     assert rows == sorted(rows, key=lambda row: (row.device, row.start_ms))
 
 
@@ -183,7 +194,7 @@ def test_parquet_floats_of_32_bits_are_taken_exactly(tmp_path):
 )
 def test_odd_parquet_is_an_error_that_names_the_file(tmp_path, columns):
     place = parquet(tmp_path / "t.parquet", **columns)
-    with pytest.raises(PausectlError, match="t.parquet"):
+    with pytest.raises(PausectlError, match=r"t\.parquet"):
         table.read(place)
 
 
@@ -193,7 +204,5 @@ def test_parquet_damaged_anywhere_is_readings_or_malformed(tmp_path):
     for at in range(0, len(whole), 7):
         for damaged in (whole[:at], whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]):
             place.write_bytes(damaged)
-            try:
-                table.read(place)
-            except Malformed as error:
-                assert str(place) in str(error)
+            found = readings_or_complaint(place)
+            assert isinstance(found, dict) or str(place) in found

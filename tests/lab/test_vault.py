@@ -63,7 +63,12 @@ def test_only_the_owner_may_look(vault):
 
 def test_the_commitment_does_not_have_the_secret(vault):
     kept = (vault.place / "commitment.json").read_text()
-    for text in (kept, json.dumps(telemetry(vault.sealed.commitment)), json.dumps(vault.open_row(3)), repr(vault.sealed)):
+    for text in (
+        kept,
+        json.dumps(telemetry(vault.sealed.commitment)),
+        json.dumps(vault.open_row(3)),
+        repr(vault.sealed),
+    ):
         assert MASTER.hex() not in text.lower()
         assert repr(MASTER)[2:-1] not in text
 
@@ -92,23 +97,23 @@ def edit(path: Path, change) -> None:
         ("rows.csv", lambda raw: b"\n".join([*raw.splitlines()[:1], *raw.splitlines()[:0:-1]])),
         ("rows.csv", lambda raw: raw + raw.splitlines()[1] + b"\n"),
         ("rows.csv", lambda raw: raw.splitlines()[0]),
-        ("rows.csv", lambda raw: b""),
+        ("rows.csv", lambda _: b""),
         ("rows.csv", lambda raw: raw.replace(b"device", b"gadget")),
         ("rows.csv", lambda raw: raw.replace(b",0,", b",-1,", 1)),
         ("rows.csv", lambda raw: raw.replace(b",0,", b",x,", 1)),
         ("rows.csv", lambda raw: raw + b"\xff"),
         ("rows.csv", lambda raw: raw + b'"'),
         ("rows.csv", lambda raw: raw + b"a" * 200_000),
-        ("master", lambda raw: bytes(31).hex().encode()),
-        ("master", lambda raw: bytes(32).hex().encode()),
-        ("master", lambda raw: b"not hex"),
+        ("master", lambda _: bytes(31).hex().encode()),
+        ("master", lambda _: bytes(32).hex().encode()),
+        ("master", lambda _: b"not hex"),
         ("commitment.json", lambda raw: raw.replace(b'"aurora-1"', b'"aurora-2"')),
         ("commitment.json", lambda raw: raw.replace(b'"gap_ms": "0"', b'"gap_ms": "1"')),
-        ("commitment.json", lambda raw: b"[]"),
-        ("commitment.json", lambda raw: b"null"),
-        ("commitment.json", lambda raw: b'{"context":{},"telemetry":{}}'),
-        ("commitment.json", lambda raw: b'{"context":[],"telemetry":{}}'),
-        ("commitment.json", lambda raw: b"[" * 100_000),
+        ("commitment.json", lambda _: b"[]"),
+        ("commitment.json", lambda _: b"null"),
+        ("commitment.json", lambda _: b'{"context":{},"telemetry":{}}'),
+        ("commitment.json", lambda _: b'{"context":[],"telemetry":{}}'),
+        ("commitment.json", lambda _: b"[" * 100_000),
         ("commitment.json", lambda raw: raw.replace(b'"block_rows": 256', b'"block_rows": 0')),
         ("commitment.json", lambda raw: raw.replace(b'"window_end_ms": 3600000', b'"window_end_ms": "x"')),
     ],

@@ -163,6 +163,53 @@ def test_any_junk_comes_to_an_end(whole, home):
     assert {damage.path for damage in fsck(home, whole[1])} >= {"log/checkpoint"}
 
 
+# ── with commits that wait for their quorum ──
+
+
+@pytest.fixture
+def waiting(whole, parties, home) -> Path:
+    from pausectl.log.log import Log
+
+    with Log.open(home, parties[1][parties[0].log]) as log:
+        log.append([(b"waiting %d" % index, "") for index in range(200)])
+        log.append([(b"waiting", "")])
+    for path in (home / "log").rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return home
+
+
+def test_what_waits_for_its_quorum_is_no_damage(whole, waiting):
+    assert fsck(waiting, whole[1]) == []
+    assert fsck(waiting / "log", whole[1]) == []
+
+
+def test_of_commits_that_wait_every_file_is_checked_under_the_register(whole, waiting):
+    agreement = whole[1]
+    for path in ("tile/0/003.p/26", "tile/entries/003.p/26", "tile/0/002", "tile/0/002.p/81", "tile/1/000.p/2"):
+        good = (waiting / "log" / path).read_bytes()
+        flip(waiting / "log" / path, len(good) - 1)
+        assert {damage.path for damage in fsck(waiting, agreement)} == {f"log/{path}"}
+        (waiting / "log" / path).unlink()
+        assert {damage.path for damage in fsck(waiting, agreement)} == {f"log/{path}"}
+        (waiting / "log" / path).write_bytes(good)
+    (waiting / "log/tile/0/099").write_bytes(bytes(8192))
+    assert [damage.path for damage in fsck(waiting, agreement)] == ["log/tile/0/099"]
+
+
+def test_a_cosigned_checkpoint_of_another_tree_is_found_behind_a_larger_register(whole, waiting, parties):
+    from pausectl.wire import checkpoint, cosignature, note
+
+    roll, keys, agreement = parties
+    made = checkpoint.sign(checkpoint.Checkpoint(agreement.log_key.name, 593, bytes(32)), keys[roll.log])
+    lines = [cosignature.cosign(made.text, key.name, keys[name], 9) for name, key in agreement.witness_keys.items()]
+    (waiting / "log/checkpoint").write_bytes(note.add(made, lines).raw)
+    [damage] = fsck(waiting, agreement)
+    assert (damage.path, damage.message) == ("log/checkpoint", "its root is not the root of the first 593 entries")
+    (waiting / "log/checkpoint").write_bytes(made.raw)
+    [damage] = fsck(waiting, agreement)
+    assert "the last commit is not finished" in damage.message
+
+
 def test_no_directory_is_the_callers_mistake(whole, tmp_path):
     with pytest.raises(UsageFault):
         fsck(tmp_path / "nowhere", whole[1])

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LOG-19 to LOG-23: cosignatures and marks, with real witnesses."""
+"""LOG-19 to LOG-24: cosignatures, marks, and what readers are shown meanwhile, with real witnesses."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,9 @@ from pausectl.history.reader import open_ledger, sight
 from pausectl.history.source import DirectorySource
 from pausectl.log import marks
 from pausectl.log.fsck import fsck
+from pausectl.log.growth import partials
 from pausectl.log.index import Book
+from pausectl.log.sequencer import KEPT
 from pausectl.predicates import base
 from pausectl.predicates.base import Header
 from pausectl.predicates.checkpoint import Mark
@@ -179,6 +182,126 @@ def test_a_log_that_was_closed_goes_on_with_its_marks(world, witnesses):
         world.now += HOUR
         log.cosign(witnesses, world.now)
     assert [(index, claim.header.sequence) for index, claim in marks_in(world)] == [(1, 0), (3, 1), (5, 2)]
+
+
+# ── what readers are shown ──
+
+
+def shown(home) -> bytes:
+    return (home / "log/checkpoint").read_bytes()
+
+
+def partial_files(home) -> set[str]:
+    return {path.relative_to(home / "log").as_posix() for path in (home / "log").rglob("*.p/*")}
+
+
+def test_readers_go_on_seeing_the_last_cosigned_checkpoint(world, log, witnesses):
+    """LOG-24: whatever is added, refused to be cosigned, or opened again."""
+    log.cosign(witnesses, world.now)
+    before = shown(world.home)
+    log.add([world.entry(0)])
+    with pytest.raises(Unavailable):
+        log.cosign(witnesses[:2], world.now)
+    log.add([world.entry(n) for n in range(1, 4)])
+    log.close()
+    with world.open() as again:
+        assert (again.size, again.cosigned) == (6, True)
+        assert again.checkpoint == before == shown(world.home)
+        assert ledger(world).size == 2
+        assert [index for index, _ in ledger(world).entries()] == [0, 1]
+        assert fsck(world.home, world.agreement) == fsck(world.home / "log", world.agreement) == []
+        assert again.cosign(witnesses, world.now) == shown(world.home)
+    assert ledger(world).size == 6
+
+
+def test_a_log_that_never_had_a_quorum_shows_what_it_signed(world, log, witnesses):
+    """LOG-24."""
+    for size in range(2, 5):
+        log.add([world.entry(size)])
+        assert checkpoint.open(shown(world.home), world.agreement.log_key)[0].size == size
+        assert not log.cosigned
+        with pytest.raises(Unavailable):
+            log.cosign(witnesses[:2], world.now)
+    log.close()
+    with world.open() as again:
+        again.add([world.entry(9)])
+        assert checkpoint.open(shown(world.home), world.agreement.log_key)[0].size == 5
+        again.cosign(witnesses, world.now)
+        assert again.cosigned
+
+
+def test_witnesses_are_asked_about_the_head_and_not_about_what_is_shown(world, log, witnesses):
+    log.cosign(witnesses, world.now)
+    log.add([world.entry(0)])
+    log.close()
+    asked = []
+
+    def listening(request):
+        asked.append(witness.parse_request(request))
+        return witnesses[0](request)
+
+    with world.open() as again:
+        again.cosign([listening, *witnesses[1:]], world.now)
+    assert [(request.old_size, request.checkpoint.size) for request in asked] == [(2, 3)]
+
+
+def test_a_shown_checkpoint_that_is_lost_is_replaced_by_what_was_signed(world, log, witnesses):
+    log.cosign(witnesses, world.now)
+    log.add([world.entry(0)])
+    log.close()
+    (world.home / "log/checkpoint").unlink()
+    with world.open() as again:
+        assert checkpoint.open(shown(world.home), world.agreement.log_key)[0].size == 3
+        assert not again.cosigned
+
+
+def test_partial_tiles_stay_for_what_is_shown_and_was_lately_and_for_the_head(world, log, witnesses):
+    """LOG-8, and not those of commits that were never shown; through a restart at every step."""
+    log.cosign(witnesses, world.now)
+    log.close()
+    published, number = [1, 2], 0
+    for waiting in (1, 20, 3, *[1] * KEPT):
+        for _ in range(waiting):
+            with world.open() as again:
+                again.add([world.entry(number)])
+            number += 1
+        with world.open() as again:
+            wanted = set().union(*map(partials, {*published[-KEPT:], again.size}))
+            assert partial_files(world.home) == wanted
+            again.cosign(witnesses, world.now)
+            published.append(again.size)
+            assert fsck(world.home, world.agreement) == []
+    assert ledger(world).size == number + 2
+
+
+def test_readers_can_read_at_every_system_call(world, log, witnesses, in_child, tmp_path):
+    """LOG-24: killed anywhere between an entry and the quorum for the mark that covers it, before and after a start."""
+    log.cosign(witnesses, world.now)
+    log.close()
+    at, finished, sizes = 0, False, set()
+    while not finished:
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(world.home, copy / "home")
+        shutil.copytree(tmp_path / "witnesses", copy / "witnesses")
+        home, asked = copy / "home", world.witnesses(copy / "witnesses", lambda: world.now + HOUR)
+
+        def work(disk, ack, home=home, asked=asked):
+            with world.open(home, disk=disk) as doomed:
+                doomed.add([world.entry(0)])
+                doomed.cosign(asked, world.now + HOUR)
+
+        _, finished = in_child(at, work)
+        for _ in range(2):
+            seen = open_ledger(DirectorySource(home / "log").fetch, world.agreement)
+            assert len(list(seen.entries())) == seen.size
+            with world.open(home) as again:
+                assert again.cosigned
+        assert fsck(home, world.agreement) == []
+        sizes.add(seen.size)
+        at += 1
+    assert sizes == {2, 3, 4}
+    assert at > 50
 
 
 # ── marks ──

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LOG-5 to LOG-11: the crash order. Every system call is a place to be killed at, and a place where the power goes."""
+"""LOG-5 to LOG-11, LOG-25: the crash order. Every system call is a place to be killed at, and for the power to go."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pausectl.wire import checkpoint, merkle, note
 from pausectl.wire.tile import Bundle
 
 SIGNER = terms.demo_key("log")
+OTHER = terms.demo_key("witness")
 KEY = note.VerifierKey("log.example/test", note.TYPE_ED25519, SIGNER.public)
 
 
@@ -323,6 +324,47 @@ def test_a_register_older_than_the_published_checkpoint_is_refused(tmp_path):
     (home / "state/head").write_bytes(old)
     with pytest.raises(Refused, match="expected size 4, as published, found 3"):
         opened(home)
+
+
+@pytest.mark.parametrize("size", [3, 4, 255, 256, 257, 600])
+def test_a_register_older_than_commits_that_were_not_shown_is_refused(tmp_path, size):
+    """LOG-25: what is published is older than both."""
+    home = tmp_path / "home"
+    sequencer = created(home, 2)
+    sequencer.append(entries(2, 3))
+    old, shown = (home / "state/head").read_bytes(), (home / "log/checkpoint").read_bytes()
+    sequencer.append(entries(3, size))
+    (home / "state/head").write_bytes(old)
+    (home / "log/checkpoint").chmod(0o644)
+    (home / "log/checkpoint").write_bytes(shown)
+    if size == 3:
+        assert opened(home).size == 3
+    else:
+        with pytest.raises(Refused, match=r"is of, found 3"):
+            opened(home)
+
+
+def test_a_quorum_is_not_given_up(tmp_path):
+    """LOG-24, of the sequencer: what counts is what it was told to count."""
+    home = tmp_path / "home"
+    made = created(home, 3)
+    once = note.parse(made.head)
+    twice = note.add(once, checkpoint.sign(checkpoint.parse(once.text), OTHER).signatures)
+
+    def two_lines(raw: bytes) -> bool:
+        return raw.count(b"\n") == 6
+
+    sequencer = Sequencer(KEY, SIGNER, posix(home, Disk()), (), two_lines)
+    sequencer.publish(twice)
+    with pytest.raises(Refused, match="lacks the quorum"):
+        sequencer.publish(once)
+    sequencer.append([b"entry-3"])
+    assert (sequencer.published, sequencer.published_size, sequencer.size) == (twice.raw, 3, 4)
+    with pytest.raises(Broken, match="another size"):
+        sequencer.publish(twice)
+    with pytest.raises(Refused, match="lacks the quorum"):
+        sequencer.publish(note.parse(sequencer.head))
+    assert (home / "log/checkpoint").read_bytes() == twice.raw
 
 
 def test_a_published_checkpoint_of_another_tree_is_a_split_view(tmp_path):

@@ -107,7 +107,9 @@ def test_hostile_text_in_every_text_of_every_statement(kind):
     inert(text)
     inert(data)
     assert all(len(line) < 2_000 for line in text.splitlines())
-    wrong = {entry for finding in json.loads(data)["findings"] if finding["lab"] is None for entry in finding["entries"]}
+    wrong = {
+        entry for finding in json.loads(data)["findings"] if finding["lab"] is None for entry in finding["entries"]
+    }
     assert len(wrong) > 50  # most of them are no statements, and the operator who let them in answers for it
 
 

@@ -121,7 +121,9 @@ def test_a_rule_that_failed_comes_first(report):
 
 def test_ten_thousand_findings_fit_on_a_page(report):
     findings = [
-        Finding(f"XX-{n % 40}", Outcome.VIOLATED if n % 3 else Outcome.UNPROVEN, "aurora", None, f"number {n}", (n,) * 40)
+        Finding(
+            f"XX-{n % 40}", Outcome.VIOLATED if n % 3 else Outcome.UNPROVEN, "aurora", None, f"number {n}", (n,) * 40
+        )
         for n in range(10_000)
     ]
     started = time.monotonic()

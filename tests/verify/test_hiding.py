@@ -7,7 +7,8 @@ may become so. A statement is covered when, at `as_of`, somebody whose statement
 - it is itself the first that is filed of a due statement of a judged window (usage, inventory, energy, close), or
 - its number is below a head that a usage statement of its lab, or a close of its party or of a member of its body,
   about a judged window carries, or
-- its number is below another one that is there in its stream, or
+- its number is below another one of its stream that is there, and was before a judged window was judged for the last
+  time (at `as_of`, or when the window closed to corrections), or
 - an effective correction about a judged window names it.
 
 Judged are the windows that are due at `as_of`. Not covered, and not taken out here: two statements with one number (the
@@ -61,6 +62,7 @@ class Anything(Lab):
         super().__init__(name)
         self.dice = dice
         self.rate = dice.choice((0.2, 0.6, 1.5))
+        self.miscounted = False
         self.done: dict[int, Any] = {}
         self.spares: dict[tuple[str, int], tuple[int, int]] = {}
 
@@ -151,6 +153,7 @@ class Anything(Lab):
     def usage(self, world, facility, window):
         body = super().usage(world, facility, window)
         if self.now_and_then(0.05):  # a lab that miscounts, or lies about, its own streams
+            self.miscounted = True
             body["heads"] = [{**head, "count": max(0, head["count"] - 1)} for head in body["heads"]]
         return body
 
@@ -208,12 +211,13 @@ def any_world(seed: int, operator: HonestOperator | None = None) -> World:
 
 @dataclass
 class Case:
-    """A ledger, its entries decoded once, and the instant of judging."""
+    """A ledger, its entries decoded once, and the instant of judging. liars: labs that count their streams too low."""
 
     ledger: Ledger
     entries: list[Decoded]
     as_of: int
     root_at: Any
+    liars: set[str]
 
     @property
     def agreement(self) -> Agreement:
@@ -237,7 +241,8 @@ class Case:
 def opened(world: World, as_of: int | None = None) -> Case:
     ledger = open_ledger(world.source().fetch, world.agreement)
     entries = [decode(raw, world.agreement.keys) for _, raw in ledger.entries()]
-    return Case(ledger, entries, ledger.head.by if as_of is None else as_of, functools.cache(ledger.tiles.root))
+    liars = {name for name, lab in world.people.items() if getattr(lab, "miscounted", False)}
+    return Case(ledger, entries, ledger.head.by if as_of is None else as_of, functools.cache(ledger.tiles.root), liars)
 
 
 @pytest.fixture(autouse=True)
@@ -274,10 +279,14 @@ Place = tuple[str, str, int]
 
 @dataclass
 class Covered:
-    """statements: leaves that may be taken out. accessions: leaf → leaves of the usage statements that count it."""
+    """statements: leaves that may be taken out. accessions: leaf → leaves of the usage statements that count it.
+
+    due: those of them that would be missed by themselves.
+    """
 
     statements: list[int]
     accessions: dict[int, list[int]]
+    due: frozenset[int]
 
 
 @dataclass
@@ -294,12 +303,14 @@ def covered(case: Case) -> Covered:
     """See the top of this file."""
     first, twins = numbered(case)
     vouchers = vouching(case, first)
+    by, until = existed_by(case), last_judged(case)
     top: dict[tuple[str, str], int] = {}
-    for party, stream, number in first:
-        top[party, stream] = max(number, top.get((party, stream), 0))
+    for (party, stream, number), index in first.items():
+        if (by[index] or 0) < until:
+            top[party, stream] = max(number, top.get((party, stream), 0))
     chosen = set(vouchers.due.values())
     for (party, stream, number), index in first.items():
-        counted = number < max(vouchers.heads.get((party, stream), 0), top[party, stream])
+        counted = number < max(vouchers.heads.get((party, stream), 0), top.get((party, stream), 0))
         if counted or case.entries[index].id in vouchers.named:
             chosen.add(index)
     accessions = {
@@ -307,7 +318,7 @@ def covered(case: Case) -> Covered:
         for (party, stream, number), index in first.items()
         if stream == "accession"
     }
-    return Covered(sorted(chosen - {first[place] for place in twins}), accessions)
+    return Covered(sorted(chosen - {first[place] for place in twins}), accessions, frozenset(vouchers.due.values()))
 
 
 def numbered(case: Case) -> tuple[dict[Place, int], set[Place]]:
@@ -343,6 +354,15 @@ def vouching(case: Case, first: dict[Place, int]) -> Vouchers:
                 if head.stream == "accession":
                     found.counts.setdefault(head.party, []).append((head.count, index))
     return found
+
+
+def last_judged(case: Case) -> int:
+    """What existed before this instant was seen when the last of the judged windows was judged."""
+    limits, agreement = case.agreement.document.deadlines, case.agreement
+    due = max(limits.filing_seconds, limits.closing_seconds)
+    ends = agreement.first_boundary(seconds(agreement.document.expires_at))
+    last = min(agreement.window_of(case.as_of - due), ends) - 1
+    return min(agreement.start(last + 1) + max(due, limits.correction_seconds), case.as_of + 1)
 
 
 def judged_window(case: Case, claim: Predicate, by: int) -> int | None:
@@ -412,7 +432,7 @@ def incriminating(case: Case, found: Covered, lab: str) -> Iterator[frozenset[in
             return
         bad = [f for f in report.findings if f.lab == lab and f.outcome in {Outcome.VIOLATED, Outcome.UNPROVEN}]
         cited = frozenset(index for finding in bad for index in finding.entries) & set(found.statements)
-        for optional in (_filings(case, cited), frozenset()):
+        for optional in (_filings(case, cited), found.due, frozenset()):
             yield allowed(found, hidden | cited - optional)
         yield allowed(found, hidden | cited | _closes(case, found))
         later = allowed(
@@ -466,7 +486,12 @@ def check(case: Case, dice: random.Random, count: int) -> set[Verdict | None]:
 
 
 def _blame(case: Case, found: Judgement, lab: str, hidden: frozenset[int]) -> None:
-    """A gap is no accusation: only deadlines may turn against a lab whose statements somebody took out."""
+    """A gap is no accusation: only deadlines may turn against a lab whose statements somebody took out.
+
+    Unless the lab itself says that there is no gap.
+    """
+    if lab in case.liars:
+        return
     wrong = {f.rule for f in found.findings if f.lab == lab and f.outcome is Outcome.VIOLATED}
     late = {"TIM-1", "RUN-1"}  # a second registration or filing, once the first is gone, is late
     if wrong - late:
@@ -481,7 +506,7 @@ def test_hiding_helps_nobody_in_a_world_of_one_cheat(name):
     world = evasions()[name].build()
     head = opened(world).as_of
     for as_of in (head, head - dice.randrange(20) * DAY):
-        check(opened(world, as_of), dice, 6)
+        check(opened(world, as_of), dice, 4)
 
 
 @pytest.mark.parametrize("windows", [3, 6])
@@ -500,7 +525,7 @@ def test_hiding_helps_nobody_in_a_world_where_anything_goes(seeds):
         world = any_world(seed)
         head = opened(world).as_of
         as_of = head + dice.choice((0, -dice.randrange(30), dice.randrange(40))) * DAY
-        outcomes |= check(opened(world, as_of), dice, 25)
+        outcomes |= check(opened(world, as_of), dice, 12)
     assert {Verdict.INCONSISTENT, Verdict.INCONCLUSIVE} <= outcomes
 
 

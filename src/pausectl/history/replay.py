@@ -23,7 +23,7 @@ from pausectl.history.records import C, Case, Filed, Gap, LabRecord, Problem, Ru
 from pausectl.history.standing import Standing
 from pausectl.history.streams import ID_BYTES, Streams
 from pausectl.predicates.accession import Accession
-from pausectl.predicates.base import Predicate
+from pausectl.predicates.base import Head, Predicate
 from pausectl.predicates.capability import Capability
 from pausectl.predicates.checkpoint import Mark
 from pausectl.predicates.close import Close
@@ -372,12 +372,17 @@ class History:
     def _gaps_of_lab(self, lab: str, book: WindowBook) -> Iterator[Gap]:
         for versions in book.lab(lab).usage.values():
             for filed in versions:
-                yield from self.streams.short(filed.claim.heads, filed.index, {lab})
+                yield from self.streams.short(filed.claim.heads, filed.index, lambda head: head.party == lab)
         yield from self.streams.holes(frozenset({lab}))
 
     def _gaps_of_others(self, book: WindowBook) -> Iterator[Gap]:
         for party, filings in book.closes.items():
-            speaks_for = {party, *(b.id for b in self.agreement.bodies.values() if party in b.members)}
+            bodies = {b.id for b in self.agreement.bodies.values() if party in b.members}
+
+            def speaks_for(head: Head, own: frozenset[str] = frozenset({party, *bodies})) -> bool:
+                # An accession binds others too, so the overseers count those of every lab.
+                return head.party in own or (head.stream == Accession.stream and OVERSEERS in own)
+
             for filed in filings:
                 yield from self.streams.short(filed.claim.heads, filed.index, speaks_for)
         yield from self.streams.holes(frozenset(self.records), others=True)

@@ -8,7 +8,7 @@ one repeated takes 2^64 work). That is the only memory that grows with the ledge
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pausectl.history.records import Gap
@@ -84,11 +84,11 @@ class Streams:
         stream = self.known.get((party, name))
         return stream.count if stream else 0
 
-    def short(self, heads: Iterable[Head], index: int, speaks_for: set[str]) -> Iterator[Gap]:
-        """Where the ledger holds less than the heads at leaf `index` say, of parties that its signer may speak for."""
+    def short(self, heads: Iterable[Head], index: int, speaks_for: Callable[[Head], bool]) -> Iterator[Gap]:
+        """Where the ledger holds less than the heads at leaf `index` say, of streams that its signer may speak for."""
         for head in heads:
             count = self.count(head.party, head.stream)
-            if head.party in speaks_for and count < head.count:
+            if count < head.count and speaks_for(head):
                 yield Gap(head.party, head.stream, count, index)
 
     def holes(self, parties: frozenset[str], *, others: bool = False) -> Iterator[Gap]:

@@ -32,5 +32,5 @@ def records(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
     except FileNotFoundError as error:
         raise UsageFault("no such file", where=str(path)) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a column name that is no UTF-8
         raise Malformed(f"expected Parquet: {error}", where=str(path)) from error

@@ -132,8 +132,10 @@ def widths(size: int) -> tuple[tuple[int, int], ...]:
 def tiles_for(size: int, since: int = 0) -> Iterator[Tile]:
     """Tiles that the tree of `size` has and that of `since` had not, level 0 first.
 
-    [TILE-2] A log MUST serve, for every size of which it published a checkpoint, exactly the full tiles and bundles
-    of that tree and at each level a partial one of width ⌊size / 256^level⌋ mod 256, unless that is 0.
+    [TILE-2] A log MUST serve, for each of the last 8 checkpoints that it published, the full tiles and bundles of that
+    tree and at each level a partial one of width ⌊size / 256^level⌋ mod 256, unless that is 0.
+
+    Which those are is said here and in `bundles_for`; that they stay so long is `log.sequencer`'s affair.
     """
     _need_since(size, since)
     for level, (full, partial) in enumerate(widths(size)):

@@ -118,9 +118,9 @@ def usage_carries_every_head(case: Case) -> Iterator[Said]:
 @rule("COV-5")
 def closes_carry_every_head(case: Case) -> Iterator[Said]:
     """[COV-5] A close MUST carry the head of each stream in which its party, or a body it sits in, can act against a
-    lab, zero included.
+    lab, and that of an overseer the head of every lab's accessions, zero included.
 
-    Why: as COV-4, for orders, results and readings.
+    Why: as COV-4, for orders, results and readings. A lab's accession can bind others, so others count it.
 
     Cannot see: streams that the agreement does not foresee.
     """
@@ -146,7 +146,8 @@ def required_heads(agreement: Agreement, party: str) -> list[tuple[str, str]]:
     """(party, stream) of every head that a close of `party` must carry."""
     roles = agreement.principals[party].roles
     heads = [(party, "capability")] if "evaluator" in roles else []
-    heads += [(b.id, "orders") for b in agreement.bodies.values() if b.id == OVERSEERS and party in b.members]
+    if party in agreement.bodies[OVERSEERS].members:
+        heads += [(OVERSEERS, "orders"), *((lab, "accession") for lab in agreement.labs)]
     if "meter" in roles:
         heads += [(party, f"energy/{f.id}") for f in agreement.document.facilities if f.meter == party]
     return heads
