@@ -20,7 +20,8 @@ from pausectl.verify.rules.base import Rule, holds
 
 HEAVY = {
     "asyncio", "cryptography", "http", "nacl", "pausectl.agreement", "pausectl.history", "pausectl.lab", "pausectl.log",
-    "pausectl.sim", "pausectl.verify", "pausectl.wire", "pausectl.witness", "pydantic", "rich", "sqlite3",
+    "pausectl.report", "pausectl.sim", "pausectl.verify", "pausectl.wire", "pausectl.witness", "pydantic", "rich",
+    "sqlite3",
 }  # fmt: skip
 
 

@@ -88,9 +88,7 @@ def test_one_more_window_from_the_meter_to_the_verdict(run, home, sealed, attest
     added = run("lab", "submit", *envelopes, "--log", home, *operator(home), "--now", "2026-08-10T06:00:00Z")
     assert added.code == 0, added.err
     index = {Path(line["file"]).name: line["index"] for line in map(json.loads, added.out.splitlines())}
-    # Time passes: whoever resubmits anything has the head cosigned again.
-    again = run("lab", "submit", envelopes[0], "--log", home, *operator(home), "--now", "2026-08-14T00:00:00Z")
-    assert again.json["duplicate"] is True
+    assert run("log", "cosign", "--log", home, *operator(home), "--now", "2026-08-14T00:00:00Z").code == 0
 
     result = run("verify", home / "log", "--agreement", home / "agreement.json", "--lab", "aurora", "--json").json
     assert result["as_of"] == "2026-08-14T00:00:00Z"
@@ -114,6 +112,39 @@ def test_the_numbers_go_on_from_the_ledger(run, home, attest, bodies, operator):
     assert attest("model", body, window=None).read_bytes() == first
     run("log", "add", envelope, "--log", home, *operator(home), "--now", "2026-08-08T00:00:00Z")
     assert b'"sequence":2,"stream":"models"' in dsse.parse(attest("model", body, window=None).read_bytes()).payload
+
+
+def test_numbers_go_on_after_what_is_signed_and_not_filed_yet(run, home, bodies, operator, tmp_path):
+    """Two statements under one number would be equivocation, which proves itself."""
+    common = ("--agreement", home / "agreement.json", "--key", home / "keys" / "aurora.key", "--ledger", home / "log")
+    made: list[object] = []
+    for name in "abc":
+        body = bodies(home, "aurora", "model") | {"weights_root": name * 64}
+        (tmp_path / "body").write_text(json.dumps(body))
+        after = [each for path in made for each in ("--after", path)]
+        done = run("lab", "attest", "model", tmp_path / "body", *common, *after, "-o", tmp_path / name)
+        assert done.code == 0, done.err
+        made.append(tmp_path / name)
+    numbers = [json.loads(dsse.parse(path.read_bytes()).payload)["predicate"]["header"]["sequence"] for path in made]
+    assert numbers == [1, 2, 3]
+    run("lab", "submit", *made, "--log", home, *operator(home), "--now", "2026-08-08T00:00:00Z")
+    judged = run("verify", home / "log", "--agreement", home / "agreement.json", "--json", "--lab", "aurora").json
+    about = [f for f in judged["findings"] if f["rule"] in ("EQV-1", "COV-2") and f["lab"] in ("aurora", None)]
+    assert {finding["outcome"] for finding in about} == {"HOLDS"}
+
+
+@pytest.mark.parametrize("kind", ["another's", "garbage", "missing", "agreement"])
+def test_after_wants_an_envelope_of_one_s_own(run, home, attest, bodies, kind):
+    place = home.parent / "after"
+    if kind == "another's":
+        attest("model", bodies(home, "borealis", "model"), "borealis", None).rename(place)
+    elif kind == "garbage":
+        place.write_bytes(b"\xff")
+    elif kind == "agreement":
+        place.write_bytes((home / "agreement.json").read_bytes())
+    done = refused(run, home, "model", bodies(home, "aurora", "model"), "--after", place, window=None)
+    assert done.code == 2
+    assert done.error.startswith(str(place))
 
 
 def test_a_bundle_or_a_url_will_do_for_the_numbers(run, home, attest, bodies, site, tmp_path):

@@ -129,11 +129,24 @@ def test_too_few_witnesses_leave_the_entry_in_and_the_checkpoint_waiting(run, ho
     assert judged.code == 3
     assert judged.json["log"]["size"] == 2  # readers go on seeing what was cosigned last
     assert run("log", "fsck", fresh, "--agreement", home / "agreement.json").code == 0
-    again = run("log", "add", envelope, "--log", fresh, *operator(home), "--now", "2026-06-22T01:00:00Z")
-    assert again.code == 0
-    assert again.json["duplicate"] is True
+    again = run("log", "cosign", "--log", fresh, *operator(home), "--now", "2026-06-22T01:00:00Z")
+    assert (again.code, again.out, again.err) == (0, "", "")
     judged = run("verify", fresh / "log", "--agreement", home / "agreement.json", "--json")
     assert judged.json["log"]["size"] == 4  # the entry, and a mark
+
+
+def test_cosign_moves_time_on_and_adds_nothing(run, home, fresh, operator):
+    command = ("log", "cosign", "--log", fresh, *operator(home), "--now")
+    for day in (23, 24):
+        assert run(*command, f"2026-06-{day}T00:00:00Z").code == 0
+        judged = run("verify", fresh / "log", "--agreement", home / "agreement.json", "--json").json
+        assert judged["as_of"] == f"2026-06-{day}T00:00:00Z"
+        assert judged["log"]["size"] == 2
+    back = run(*command, "2026-06-22T00:00:00Z")
+    assert back.code == 3
+    assert "clock" in back.error
+    assert run("verify", fresh / "log", "--agreement", home / "agreement.json", "--json").json == judged
+    assert run("log", "cosign", "--log", fresh, "--key", home / "keys" / "ledgerco.key").code == 2
 
 
 def test_without_witnesses_a_warning_says_what_readers_will_do(run, home, fresh, envelope, tmp_path):

@@ -256,10 +256,17 @@ def test_a_shown_checkpoint_that_is_lost_is_replaced_by_what_was_signed(world, l
 
 
 def test_partial_tiles_stay_for_what_is_shown_and_was_lately_and_for_the_head(world, log, witnesses):
-    """LOG-8, and not those of commits that were never shown; through a restart at every step."""
+    """LOG-8, and not those of commits that were never shown; first in one process, then in a new one at every step."""
     log.cosign(witnesses, world.now)
-    log.close()
     published, number = [1, 2], 0
+    for _ in range(3):
+        for _ in range(2):
+            log.add([world.entry(number)])
+            number += 1
+            assert partial_files(world.home) == set().union(*map(partials, {*published, log.size}))
+        log.cosign(witnesses, world.now)
+        published.append(log.size)
+    log.close()
     for waiting in (1, 20, 3, *[1] * KEPT):
         for _ in range(waiting):
             with world.open() as again:

@@ -213,6 +213,27 @@ def test_what_is_replayed_is_written_again_and_not_trusted(tmp_path):
     assert ("fsync", "log") in calls  # the directories too
 
 
+def test_what_is_replayed_does_not_hide_what_was_published(tmp_path):
+    """LOG-11: another checkpoint of the same size stays as evidence, though the last commit is still to be finished."""
+    home = tmp_path / "home"
+    created(home, 3)
+    staged = {}
+
+    def keep(call, path):
+        if call == "unlink" and path.parent.name == "stage":
+            staged[path] = path.read_bytes()
+
+    opened(home, Disk(keep)).append([b"entry-3"])
+    for path, data in staged.items():
+        path.write_bytes(data)
+    other = checkpoint.sign(checkpoint.Checkpoint(KEY.name, 4, bytes(32)), SIGNER).raw
+    (home / "log/checkpoint").unlink()
+    (home / "log/checkpoint").write_bytes(other)
+    with pytest.raises(SplitView):
+        opened(home)
+    assert (home / "log/checkpoint").read_bytes() == other
+
+
 def test_a_second_writer_loses_before_anything_of_it_is_visible(tmp_path, snapshot):
     """LOG-4: two sequencers, as if there were no lock."""
     home = tmp_path / "home"

@@ -16,7 +16,6 @@ from typing import Any
 import click
 
 from pausectl.errors import PausectlError
-from pausectl.report.inert import safe
 
 #: Command → (module in this folder, one line of help). The table prints the help, so that `--help` imports no party.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -26,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("verify", "Say what a rule asks, why, and what it cannot see."),
     "agreement": ("agreement", "Draft, sign and show an agreement."),
     "lab": ("lab", "Seal telemetry, attest and submit, as a lab."),
-    "log": ("log", "Run a log: init, add, fsck."),
+    "log": ("log", "Run a log: init, add, cosign, fsck."),
     "keygen": ("keys", "Make a key."),
     "sim": ("sim", "Play a cheat and see which rule catches it."),
 }
@@ -100,7 +99,8 @@ def hang_up() -> int:
 
 
 def complain(message: str, hint: str, code: int) -> int:
-    """One line on stderr, perhaps a hint; the code for returning."""
+    """One line on stderr, perhaps a hint, made inert, since what errors quote is not ours; the code for returning."""
+    safe = import_module("pausectl.report.inert").safe
     click.echo(f"pausectl: error: {safe(message)}", err=True)
     if hint:
         click.echo(f"pausectl: hint: {safe(hint)}", err=True)

@@ -83,15 +83,22 @@ def open_row(vault: Path, row: int) -> int:
 @click.option(
     "--ledger", required=True, help="The log as it stands (directory, bundle or URL): numbers are continued from it."
 )
+@click.option(
+    "--after",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An envelope that is signed and not in the ledger yet: numbers go on after it.",
+)
 @window_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the envelope goes.")
 @click.option("--dry-run", is_flag=True, help="Show the statement, write nothing.")
-def attest(
+def attest(  # noqa: PLR0913, PLR0917 - one for each option
     kind: str,
     body: Path,
     agreement_file: Path,
     key_file: Path,
     ledger: str,
+    after: tuple[Path, ...],
     window: str | None,
     output: Path | None,
     dry_run: bool,
@@ -107,6 +114,9 @@ def attest(
     claim, span, raw, source = desk.kind_of(kind), _window(agreement, window), read(body), open_source(ledger)
     with naming(source.name):
         counts = desk.counts(open_ledger(source.fetch, agreement), party)
+    for path in after:
+        if not desk.count(counts, read(path).removesuffix(b"\n"), agreement, party):
+            raise UsageFault(f"expected an envelope that {party} signed under this agreement", where=str(path))
     with naming(body):
         envelope = desk.Desk(agreement, party, (key,), counts).attest(claim, _members(raw), span)
     if output is None or dry_run:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For the operator of a log: init, add, fsck."""
+"""For the operator of a log: init, add, cosign, fsck."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def log_options(command: Callable[..., int]) -> Callable[..., int]:
 
 @click.group()
 def log() -> None:
-    """Run a log: init, add, fsck."""
+    """Run a log: init, add, cosign, fsck."""
 
 
 @log.command()
@@ -89,6 +89,22 @@ def add_to(
             answer = {"file": str(path), "index": each.index, "id": each.statement_id, "duplicate": each.duplicate}
             click.echo(json.dumps(answer))
         _publish(opened, home, keys, instant)
+    return 0
+
+
+@log.command()
+@log_options
+def cosign(*, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None) -> int:
+    """Have the newest checkpoint cosigned, again or at last, and add nothing."""
+    if not witness_files:
+        raise UsageFault("--witness is needed")
+    key, instant = load_key(key_file)[1], _instant(now)
+    with naming(home):
+        opened = Log.open(home, key)
+    with opened:
+        keys = [load_witness(path, opened.agreement) for path in witness_files]
+        with naming(home):
+            _publish(opened, home, keys, instant)
     return 0
 
 

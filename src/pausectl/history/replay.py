@@ -17,6 +17,7 @@ from pausectl.agreement.document import OVERSEERS, Agreement
 from pausectl.agreement.types import seconds
 from pausectl.errors import Broken, Malformed, PausectlError, SplitView, Unavailable
 from pausectl.history.authority import objection
+from pausectl.history.booked import booked
 from pausectl.history.decode import Decoded
 from pausectl.history.reader import Sighting, sight
 from pausectl.history.records import C, Case, Filed, Gap, LabRecord, Problem, RunRecord, Trouble, Twin, WindowBook
@@ -116,9 +117,8 @@ class History:
         if seen.checkpoint.size > index:
             self.bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index}"
             return
-        if (
-            self._root_at(seen.checkpoint.size) != seen.checkpoint.root
-        ):  # a mark without effect is evidence all the same
+        # Asked before MARK-3, because a mark without effect is evidence all the same.
+        if self._root_at(seen.checkpoint.size) != seen.checkpoint.root:
             raise SplitView(
                 f"entry {index} is a cosigned checkpoint of another tree of {seen.checkpoint.size} entries",
                 seen.raw,
@@ -397,23 +397,6 @@ class History:
                 record.runs.setdefault(run_id, RunRecord()).booked_gflop += gflop
             record.last_inventory.update({facility: versions[-1] for facility, versions in filed.inventory.items()})
             record.evaluated.update({result.claim.model: result.index for result in filed.capability})
-
-
-def booked(agreement: Agreement, facilities: Iterable[list[Filed[Usage]]]) -> dict[str, int]:
-    """run_id → Σ accelerator_seconds × peak (10^9 operations) of one window; of several versions the largest counts."""
-    total: dict[str, int] = {}
-    for versions in facilities:
-        largest: dict[str, int] = {}
-        for filed in versions:
-            here: dict[str, int] = {}
-            for booking in filed.claim.bookings:
-                hardware = agreement.hardware.get(booking.sku)
-                peak = hardware.peak_gflop_per_second.get(booking.precision, 0) if hardware else 0
-                here[booking.run_id] = here.get(booking.run_id, 0) + booking.accelerator_seconds * peak
-            largest = {run: max(largest.get(run, 0), here.get(run, 0)) for run in {*largest, *here}}
-        for run, gflop in largest.items():
-            total[run] = total.get(run, 0) + gflop
-    return total
 
 
 @enforces("READ-7")

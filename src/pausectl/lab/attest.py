@@ -31,10 +31,17 @@ def counts(ledger: Ledger, party: str) -> Counts:
     """How far each stream of a party goes in a ledger."""
     found: Counts = {}
     for _, raw in ledger.entries():
-        claim = decode(raw, ledger.agreement.keys).claim
-        if claim is not None and claim.header.party == party:
-            found[claim.header.stream] = max(found.get(claim.header.stream, 0), claim.header.sequence + 1)
+        count(found, raw, ledger.agreement, party)
     return found
+
+
+def count(found: Counts, raw: bytes, agreement: Agreement, party: str) -> bool:
+    """Let numbers go on after that of one entry; False if it is no claim of this party's."""
+    claim = decode(raw, agreement.keys).claim
+    if claim is None or claim.header.party != party:
+        return False
+    found[claim.header.stream] = max(found.get(claim.header.stream, 0), claim.header.sequence + 1)
+    return True
 
 
 def kind_of(name: str) -> type[Predicate]:

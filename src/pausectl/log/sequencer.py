@@ -139,7 +139,6 @@ class Sequencer:
         except OSError as error:
             raise Refused(f"the checkpoint cannot be stored: {error.strerror}") from error
         self._published, self._seen = signed.raw, self._known
-        self._recent = _rising((*self._recent, self.size))
 
     # ── the steps of a commit ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from pausectl.accounting import compute
+from pausectl.history.booked import booked
 from pausectl.history.records import Case, RunRecord
-from pausectl.history.replay import booked
 from pausectl.predicates.base import TRAINING
 from pausectl.predicates.model import Model
 from pausectl.verify.quantities import ACTIVE, Amount, largest

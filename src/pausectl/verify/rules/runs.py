@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pausectl.accounting import compute
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import seconds
+from pausectl.history.booked import booked
 from pausectl.history.records import Case
-from pausectl.history.replay import booked
 from pausectl.predicates.base import TRAINING
 from pausectl.predicates.run import Run
 from pausectl.predicates.usage import Usage
