@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from pausectl.errors import Malformed, PausectlError, Unavailable
-from pausectl.history.source import MAX_FILE, DirectorySource, UrlSource, ZipSource, open_source
+from pausectl.history.source import MAX_FILE, DirectorySource, ZipSource, open_source
+from pausectl.history.web import UrlSource
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from pausectl.agreement.document import Agreement
 from pausectl.errors import Malformed, Unavailable, UsageFault
-from pausectl.history.source import MAX_FILE, DirectorySource, UrlSource, ZipSource, open_source
+from pausectl.history.source import MAX_FILE, DirectorySource, ZipSource, open_source
+from pausectl.history.web import UrlSource
 from pausectl.sim.world import World
 from pausectl.verify.audit import verify
 

@@ -24,7 +24,7 @@ from pausectl.wire.canonical import MAX_INTEGER
 class Model(BaseModel):
     """Frozen, strict, closed: no coercion, no unknown member, no float (specs/header.md, STM-5)."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 _UNFIT = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})

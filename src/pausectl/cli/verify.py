@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For whoever reads: verify, bundle, explain."""
+"""For whoever reads: verify and bundle."""
 
 from __future__ import annotations
 
 import gc
 import json
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from pausectl.errors import PausectlError, UsageFault
 from pausectl.history import bundle as pocket
 from pausectl.history.reader import open_ledger
 from pausectl.history.source import open_source
-from pausectl.report import explanation, terminal
+from pausectl.report import terminal
 from pausectl.report.json import render
 from pausectl.verify import audit
 from pausectl.verify.resume import Resumption
@@ -92,24 +90,4 @@ def bundle(source: str, agreement_file: Path, output: Path, offline: bool) -> in
         ledger = open_ledger(place.fetch, agreement)
         files = pocket.write(ledger, output, terminal.progress("copying"))
     click.echo(f"{output}: {ledger.size} entries in {files} files", err=True)
-    return 0
-
-
-@click.command()
-@click.argument("rule_id", metavar="RULE", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def explain(rule_id: str | None, as_json: bool) -> int:
-    """Say what RULE asks, why, which cheats it catches and what it cannot see; without RULE, list all."""
-    with suppress(
-        ImportError
-    ):  # the verifier does without the simulator; then it cannot say which cheats a rule catches
-        import_module("pausectl.sim.evasions")
-    known = explanation.catalogue()
-    if rule_id is None:
-        click.echo(json.dumps(known, indent=1) if as_json else explanation.table(known))
-    elif rule_id.upper() in known:
-        entry = known[rule_id.upper()]
-        click.echo(json.dumps(entry, indent=1) if as_json else explanation.page(rule_id.upper(), entry))
-    else:
-        raise UsageFault(f"no rule is called {rule_id}", hint="'pausectl explain' lists them")
     return 0

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a ledger lies: a directory, a zip or a URL, all read by the same paths (`checkpoint`, `tile/…`).
 
-The only file of the reading side that does I/O. Nothing here trusts what it reads: sizes are capped before memory is
+With `web`, which is loaded for a URL only, all the I/O of the reading side. Nothing here trusts what it reads: sizes are capped before memory is
 spent, no redirect is followed, and every path comes from `wire.tile`, never from data.
 """
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +19,6 @@ from pausectl.registry import enforces
 #: A full entry bundle: 256 entries of 65,535 bytes and their lengths.
 MAX_FILE = 256 * (65_535 + 2)
 MAX_ZIP_MEMBERS = 2_000_000
-_TIMEOUT_SECONDS = 20
-_HEADERS = {"Accept-Encoding": "gzip, identity", "User-Agent": "pausectl"}
 
 #: Methods of which a little is unpacked at a time; the others fill memory before they can be stopped.
 _SMALL_STEPS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -53,7 +49,7 @@ class DirectorySource:
             raise Unavailable("no such file in this log", where=str(self._root / path)) from error
         except OSError as error:
             raise Unavailable(f"cannot be read: {error.strerror}", where=str(self._root / path)) from error
-        return _capped(data, f"{self._root / path}")
+        return capped(data, f"{self._root / path}")
 
 
 class ZipSource:
@@ -82,7 +78,7 @@ class ZipSource:
             if member.compress_type not in _SMALL_STEPS:
                 raise Malformed("expected a file that is stored or deflated", where=where)
             with self._zip.open(member) as opened:
-                return _capped(opened.read(MAX_FILE + 1), where)
+                return capped(opened.read(MAX_FILE + 1), where)
         except KeyError as error:
             raise Unavailable("no such file in this bundle", where=where) from error
         except (
@@ -97,49 +93,8 @@ class ZipSource:
             raise Malformed(f"damaged bundle: {error}", where=where) from error
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object, **__: object) -> None:
-        """Answer a redirect as the error it is: a log's address is what the user said."""
-
-
-class UrlSource:
-    """A log behind any web server."""
-
-    def __init__(self, url: str) -> None:
-        self.name = url.rstrip("/")
-        self._opener = urllib.request.build_opener(_NoRedirect)
-
-    def fetch(self, path: str) -> bytes:
-        """GET one path, gunzipping what a server compressed without being asked (C2SP tlog-tiles allows it)."""
-        where = f"{self.name}/{path}"
-        try:
-            request = urllib.request.Request(where, headers=_HEADERS)  # noqa: S310 - `open_source` saw to the scheme
-            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-                data = answer.read(MAX_FILE + 1)
-                whole = not answer.length  # what Content-Length promised and did not come
-                packed = answer.headers.get("Content-Encoding") == "gzip"
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise Unavailable(f"the server answered {error.code}", where=where) from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Unavailable(f"cannot be reached: {error}", where=where) from error
-        if not whole and len(data) <= MAX_FILE:
-            raise Unavailable(f"the answer was cut off after {len(data)} bytes", where=where)
-        return _capped(_gunzip(data, where) if packed else data, where)
-
-
-def _gunzip(data: bytes, where: str) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        plain = unpacker.decompress(data, MAX_FILE + 1)
-    except zlib.error as error:
-        raise Malformed("expected gzip as its header says", where=where) from error
-    if len(plain) <= MAX_FILE and (not unpacker.eof or unpacker.unused_data):
-        raise Malformed("expected gzip as its header says, whole and nothing after it", where=where)
-    return plain
-
-
-def _capped(data: bytes, where: str) -> bytes:
+def capped(data: bytes, where: str) -> bytes:
+    """The data, if no published file could be larger."""
     if len(data) > MAX_FILE:
         raise Malformed(f"expected at most {MAX_FILE} bytes", where=where)
     return data
@@ -153,7 +108,8 @@ def open_source(place: str, *, offline: bool = False) -> Source:
             raise UsageFault(f"expected http or https, found {scheme}", where=place)
         if offline:
             raise UsageFault("a URL cannot be read with --offline", where=place, hint="make a bundle first")
-        return UrlSource(place)
+        opened: Source = import_module("pausectl.history.web").UrlSource(place)
+        return opened
     path = Path(place)
     if place and path.is_dir():
         return DirectorySource(path)
