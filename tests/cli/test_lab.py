@@ -393,3 +393,54 @@ def test_windows_are_shown_as_they_are_typed(run, home):
     assert instant(START // 1000) == WINDOW.split("/", maxsplit=1)[0]
     assert WINDOW.count("/") == 1
     assert "START/END" in run("lab", "attest", "--help").out
+
+
+# ── what a body says together ──
+
+
+def order(run, home, tmp_path, *keys: str):
+    draft, envelope = tmp_path / "order.json", tmp_path / "order.envelope"
+    draft.write_text(json.dumps({"action": "lift", "reason": "the balance is clean", "term_windows": 1}))
+    first, *others = (home / "keys" / f"{key}.key" for key in keys)
+    extra = [word for key in others for word in ("--with", key)]
+    done = run(
+        "lab", "attest", "order", draft, "--agreement", home / "agreement.json", "--ledger", home / "log",
+        "--key", first, *extra, "-o", envelope,
+    )  # fmt: skip
+    return done, envelope
+
+
+def test_overseers_sign_an_order_together(run, home, operator, tmp_path):
+    done, envelope = order(run, home, tmp_path, "avon", "cam")
+    assert done.code == 0, done.err
+    assert len(dsse.parse(envelope.read_bytes()).signatures) == 2
+    now = "2026-08-07T06:00:00Z"
+    assert run("lab", "submit", envelope, "--log", home, *operator(home), "--now", now).code == 0
+    report = run("verify", home / "log", "--agreement", home / "agreement.json", "--json").json
+    assert not [f for f in report["findings"] if f["rule"] == "LED-2" and f["outcome"] == "VIOLATED"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (("avon",), "signed by 1 of the 2 required"),
+        (("aurora",), "signed by 0 of the 2 required"),
+        (("avon", "cam", "aurora"), "signed by 2 of the 2 required"),
+    ],
+)
+def test_too_few_or_others_cannot(run, home, tmp_path, keys, said):
+    done, envelope = order(run, home, tmp_path, *keys)
+    assert done.code == 2
+    assert said in done.err
+    assert not envelope.exists()
+
+
+def test_one_party_signs_alone(run, home, tmp_path):
+    draft = tmp_path / "body.json"
+    draft.write_text(json.dumps({"heads": []}))
+    done = run(
+        "lab", "attest", "close", draft, "--agreement", home / "agreement.json", "--ledger", home / "log", "--window",
+        WINDOW, "--key", home / "keys" / "avon.key", "--with", home / "keys" / "cam.key", "-o", tmp_path / "x",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "signed by its one party" in done.err

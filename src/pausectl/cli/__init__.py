@@ -89,6 +89,8 @@ def blame(error: BaseException | None) -> tuple[str, str, int]:
     if isinstance(error, click.ClickException):
         hint = f"try '{error.ctx.command_path} --help'" if isinstance(error, click.UsageError) and error.ctx else ""
         return _lower(error.format_message()), hint, 2
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", "", 2
     return f"internal error: {type(error).__name__}: {error}", "PAUSECTL_DEBUG=1 shows where", 5
 
 

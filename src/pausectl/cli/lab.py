@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from pausectl.agreement.types import Span, seconds
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read, write
 from pausectl.cli.log import add_to, log_options
 from pausectl.errors import UsageFault
+from pausectl.history.authority import objection
+from pausectl.history.decode import decode
 from pausectl.history.reader import open_ledger
 from pausectl.history.source import open_source
 from pausectl.lab import attest as desk
 from pausectl.lab import table
 from pausectl.lab.vault import Vault, telemetry
+from pausectl.predicates.base import Predicate
 from pausectl.wire import canonical
+from pausectl.wire.keys import PrivateKey
 from pausectl.wire.seal import Context
 
 window_option = click.option(
@@ -89,6 +94,10 @@ def open_row(vault: Path, row: int) -> int:
     type=click.Path(path_type=Path),
     help="An envelope that is signed and not in the ledger yet: numbers go on after it.",
 )
+@click.option(
+    "--with", "with_files", multiple=True, type=click.Path(path_type=Path),
+    help="The key of another member, for what a body says together (order).",
+)  # fmt: skip
 @window_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the envelope goes.")
 @click.option("--dry-run", is_flag=True, help="Show the statement, write nothing.")
@@ -99,6 +108,7 @@ def attest(  # noqa: PLR0913, PLR0917 - one for each option
     key_file: Path,
     ledger: str,
     after: tuple[Path, ...],
+    with_files: tuple[Path, ...],
     window: str | None,
     output: Path | None,
     dry_run: bool,
@@ -107,18 +117,21 @@ def attest(  # noqa: PLR0913, PLR0917 - one for each option
     if output is None and not dry_run:
         raise UsageFault("-o is needed", hint="or --dry-run, to see the statement and file nothing")
     agreement = load_agreement(agreement_file)
-    _, key = load_key(key_file)
-    party = agreement.keys.get(key.public.keyid, (None,))[0]
-    if party is None:
-        raise UsageFault("this key is no party's key in the agreement", where=str(key_file))
     claim, span, raw, source = desk.kind_of(kind), _window(agreement, window), read(body), open_source(ledger)
+    keys = tuple(load_key(path)[1] for path in (key_file, *with_files))
+    party = _party(
+        agreement, claim, [(str(path), key) for path, key in zip((key_file, *with_files), keys, strict=True)]
+    )
     with naming(source.name):
         counts = desk.counts(open_ledger(source.fetch, agreement), party)
     for path in after:
         if not desk.count(counts, read(path).removesuffix(b"\n"), agreement, party):
             raise UsageFault(f"expected an envelope that {party} signed under this agreement", where=str(path))
     with naming(body):
-        envelope = desk.Desk(agreement, party, (key,), counts).attest(claim, _members(raw), span)
+        envelope = desk.Desk(agreement, party, keys, counts).attest(claim, _members(raw), span)
+    objected = objection(decode(envelope.raw, agreement.keys), agreement)
+    if objected is not None:
+        raise UsageFault(objected[1])
     if output is None or dry_run:
         click.echo(envelope.payload.decode())
         return 0
@@ -133,6 +146,19 @@ def attest(  # noqa: PLR0913, PLR0917 - one for each option
 def submit(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
     """Hand ENVELOPES to the log on this machine, and print where they stand."""
     return add_to(envelopes, **options)
+
+
+def _party(agreement: Agreement, claim: type[Predicate], keys: Sequence[tuple[str, PrivateKey]]) -> str:
+    """Who speaks: the owner of the one key, or the body for which several sign."""
+    owners = [agreement.keys.get(key.public.keyid, (None,))[0] for _, key in keys]
+    for (path, _), owner in zip(keys, owners, strict=True):
+        if owner is None:
+            raise UsageFault("this key is no party's key in the agreement", where=path)
+    if claim.role in agreement.bodies:
+        return claim.role
+    if len(keys) > 1 or owners[0] is None:
+        raise UsageFault(f"{claim.name} is signed by its one party", hint="--with is for what a body says together")
+    return owners[0]
 
 
 def _members(raw: bytes) -> dict[str, Any]:
