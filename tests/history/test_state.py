@@ -20,6 +20,7 @@ from pausectl.verify.audit import verify
 from pausectl.verify.resume import Resumption
 
 NAMES = (
+    "back-date",
     "correct-in-ones-own-favour",
     "say-two-things",
     "bend-time",

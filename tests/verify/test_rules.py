@@ -275,6 +275,27 @@ def test_cor_1_a_correction_that_names_what_is_not_there():
     assert "COR-1" in found(World(labs=labs, operator=Censor()).run().verify(), "UNPROVEN")
 
 
+@pytest.mark.parametrize("party", [CHEAT, "gridco", "avon"])
+def test_cov_2_and_6_a_number_below_one_that_is_there(party):
+    """Second filings of the third window are dropped; nobody's head speaks of them, but the next number does."""
+
+    class Twice(World):
+        def say(self, party_, kind, body, window=None, sequence=None):
+            again = (party_, window) == (party, 2) and kind in (Usage, Energy, Close)
+            if again:
+                super().say(party_, kind, body, window, sequence)
+            return super().say(party_, kind, body, window, sequence)
+
+    def second(claim, header):
+        """A facility's stream or the closes have one statement for each window before."""
+        return isinstance(claim, (Usage, Energy, Close)) and header.party == party and header.sequence == 3
+
+    world = Twice(operator=Leaving(second)).run()
+    capped = {lab for lab, verdict in world.verify().verdicts.items() if verdict is U}
+    assert capped == ({CHEAT} if party == CHEAT else set(world.roll.labs))
+    assert found(world.verify(), "UNPROVEN") >= {"COV-2" if party == CHEAT else "COV-6"}
+
+
 # ── who was accused and had done nothing ──
 
 
@@ -412,11 +433,11 @@ def test_cov_3_a_close_that_is_missing_in_one_window_caps_everybody(gone):
     assert set().union(*(found(report, "UNPROVEN", lab) for lab in report.verdicts)) == {"COV-3"}
 
 
-# ── what is open: nobody stops these, and each is somebody's decision ──
+# ── what was open ──
 
 
-def test_open_a_window_may_be_filed_about_before_it_began():
-    """The statement is no worse evidence for it, but what it counts is the past: a head in it covers nothing new."""
+def test_tim_1_nobody_accounts_for_a_window_that_is_not_over():
+    """What such a statement counts is the past: a head in it covers nothing new."""
 
     class Prophet(Lab):
         def begin(self, world):
@@ -427,11 +448,11 @@ def test_open_a_window_may_be_filed_about_before_it_began():
         def file(self, world, window):
             """Done."""
 
-    assert report_on(Prophet).verdicts[CHEAT] is C
+    assert found(report_on(Prophet), "VIOLATED") == {"TIM-1"}
 
 
-def test_open_training_may_be_booked_to_many_names_that_nobody_registered():
-    """Each stays below registration_pflop; RUN-2 looks at one name at a time, and RUN-3 at what has no name."""
+def test_run_2_many_small_names_are_one_large_run():
+    """Each stays below registration_pflop; the sum does not."""
 
     class Many(Lab):
         def bookings(self, world, window, training):  # noqa: ARG002
@@ -440,7 +461,10 @@ def test_open_training_may_be_booked_to_many_names_that_nobody_registered():
                 for i in range(60 if training else 0)
             ]
 
-    assert report_on(Many, pause_at=None).verdicts[CHEAT] is C
+    assert "RUN-2" in found(report_on(Many, pause_at=None), "VIOLATED")
+
+
+# ── what is open: nobody stops it, and it is somebody's decision ──
 
 
 def test_open_a_placeholder_in_time_makes_a_late_filing_a_correction():

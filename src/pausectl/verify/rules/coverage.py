@@ -175,9 +175,10 @@ def _gaps(gaps: list[Gap], whose: str) -> Iterator[Said]:
 
 @rule("TIM-1")
 def due_statements_are_in_time(case: Case) -> Iterator[Said]:
-    """[TIM-1] A due statement of a lab MUST be in the ledger within filing_seconds after its window ends.
+    """[TIM-1] A due statement of a lab MUST be in the ledger after its window ends and within filing_seconds of that.
 
-    Why: evidence must come before it is useless. Time is the ledger's own: the marks before and after the entry.
+    Why: evidence must come before it is useless, and no one can account for a week that is not over. Time is the
+    ledger's own: the marks before and after the entry.
 
     Cannot see: whether the lab was slow or the log was, where no intake receipt exists; nor the time between two marks.
     """
@@ -185,7 +186,12 @@ def due_statements_are_in_time(case: Case) -> Iterator[Said]:
     for due in _due(case, "lab"):
         for facility in case.facilities:
             filed = filed_by_lab(case, due.stream, facility)
-            if filed:
+            if filed and filed[0].by < case.end:
+                end = instant(case.end)
+                yield violated(
+                    f"{due.stream} of {facility}: in the ledger before the window's end at {end}", filed[0].index
+                )
+            elif filed:
                 yield in_time(f"{due.stream} of {facility}", filed[0], deadline)
 
 
