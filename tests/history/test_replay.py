@@ -149,7 +149,7 @@ def test_a_mark_of_another_tree_is_a_split_view_even_if_it_would_have_no_effect(
 
 
 def test_one_liar_moves_no_time(world):
-    """Ahead or behind, alone in the mark or together with everybody: entries get a time that an honest witness saw."""
+    """MARK-3. Ahead or behind, alone or with everybody: entries get a time that an honest witness saw."""
     run(world, "r1")
     world.mark({"wharf": T0, "xylem": T0 + 1, "zephyr": T0 + 10**7})
     run(world, "r2")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VER-1 to VER-4, exit codes, and what is no verdict at all."""
+"""VER-1, VER-2, VER-3, VER-4, exit codes, and what is no verdict at all."""
 
 from __future__ import annotations
 

@@ -296,6 +296,27 @@ def test_cov_2_and_6_a_number_below_one_that_is_there(party):
     assert found(world.verify(), "UNPROVEN") >= {"COV-2" if party == CHEAT else "COV-6"}
 
 
+def test_cov_3_a_close_before_the_window_is_over_closes_nothing():
+    """Overseers who close in advance count no order of that window, and one that is left out would not show."""
+
+    class Hasty(World):
+        def window(self, window):
+            self.until(self.start(window) + HOUR)
+            for party in self.roll.overseers:
+                self.close(party, window)
+            super().window(window)
+
+        def close_all(self, window):
+            for party in (self.roll.evaluator, self.roll.meter):
+                self.close(party, window)
+
+    def the_order(_claim, header):
+        return header.stream == "orders"
+
+    world = Hasty(windows=3, labs={CHEAT: PausedTrainer(CHEAT)}, operator=Leaving(the_order)).run()
+    assert set(world.verify(as_of=world.start(2) + 4 * DAY).verdicts.values()) == {U}
+
+
 # ── who was accused and had done nothing ──
 
 

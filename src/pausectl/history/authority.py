@@ -45,23 +45,29 @@ def _unauthorised(claim: Predicate, entry: Decoded, agreement: Agreement) -> tup
     [HDR-6] A statement of a body MUST be signed by at least its threshold of members and by nobody else.
     """
     party = claim.header.party
-    body = agreement.bodies.get(party)
-    if body is not None:
-        quorum = count(body.members, body.threshold, entry.signers)
-        if claim.role != body.id or not quorum.reached or not set(entry.signers) <= set(body.members):
-            return Trouble.UNAUTHORISED, f"{claim.name} by {party}: signed by {quorum}"
-        return None
-    principal = agreement.principals.get(party)
-    if principal is None:
-        return Trouble.UNAUTHORISED, f"{claim.name}: {party} is no party to this agreement"
+    if party in agreement.bodies:
+        said = _of_body(claim, entry, agreement)
+    elif party in agreement.principals:
+        said = _of_principal(claim, entry, agreement)
+    else:
+        said = f"{party} is no party to this agreement"
+    return (Trouble.UNAUTHORISED, f"{claim.name} by {party}: {said}") if said else None
+
+
+def _of_body(claim: Predicate, entry: Decoded, agreement: Agreement) -> str:
+    body = agreement.bodies[claim.header.party]
+    quorum = count(body.members, body.threshold, entry.signers)
+    wrong = claim.role != body.id or not quorum.reached or not set(entry.signers) <= set(body.members)
+    return f"signed by {quorum}" if wrong else ""
+
+
+def _of_principal(claim: Predicate, entry: Decoded, agreement: Agreement) -> str:
+    principal = agreement.principals[claim.header.party]
     if not set(claim.role.split()) & set(principal.roles) and not isinstance(claim, Mark):
-        return (
-            Trouble.UNAUTHORISED,
-            f"{claim.name}: {party} holds the role {', '.join(principal.roles)}, not {claim.role}",
-        )
-    if entry.signers != (party,):
-        return Trouble.UNAUTHORISED, f"{claim.name} by {party}: signed by {', '.join(entry.signers)}"
+        return f"holds the role {', '.join(principal.roles)}, not {claim.role}"
+    if entry.signers != (principal.id,):
+        return f"signed by {', '.join(entry.signers)}"
     signed = {agreement.keys[keyid][1].suite for keyid in entry.keyids}
     if signed != {key.suite for key in principal.keys} or len(entry.keyids) != len(signed):
-        return Trouble.UNAUTHORISED, f"{claim.name} by {party}: expected one signature for each of its suites"
-    return None
+        return "expected one signature for each of its suites"
+    return ""

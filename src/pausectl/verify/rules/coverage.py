@@ -86,14 +86,15 @@ def _others(case: Case, due: Due) -> Iterator[tuple[str, str, int | None]]:
     if due.per == "facility":
         for facility in case.facilities:
             readings = case.book.energy.get(facility, []) if due.stream == "energy" else []
-            yield case.agreement.facilities[facility].meter, f"{due.stream} of {facility}", _first(readings)
+            yield case.agreement.facilities[facility].meter, f"{due.stream} of {facility}", _first(case, readings)
         return
     for party in case.agreement.holders(due.role):
-        yield party, due.stream, _first(case.window_book.closes.get(party, []) if due.stream == "close" else [])
+        yield party, due.stream, _first(case, case.window_book.closes.get(party, []) if due.stream == "close" else [])
 
 
-def _first(filed: Sequence[Filed[C]]) -> int | None:
-    return filed[0].index if filed else None
+def _first(case: Case, filed: Sequence[Filed[C]]) -> int | None:
+    """The first that came after the window's end: what is said before it counts nothing of what is still to come."""
+    return next((each.index for each in filed if each.by >= case.end), None)
 
 
 @rule("COV-4")

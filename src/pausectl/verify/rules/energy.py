@@ -202,7 +202,8 @@ def _borrowed_gflop(agreement: Agreement, usage: Usage) -> int:
 def detectable_pflop(case: Case, reading: Reading, sigma_wh: float, unknown_wh: float = 0.0) -> int:
     """The detection limit in pflop, as if all missing energy had gone into training on the most efficient sku there.
 
-    unknown_wh: what borrowed time may have drawn here or elsewhere. The systematic part of the error does not average out, so over n windows the limit is n times as large.
+    unknown_wh: what borrowed time may have drawn here or elsewhere. The systematic part of the error does not average
+    out, so over n windows the limit is n times as large.
     """
     agreement, test = case.agreement, _test(case.agreement)
     power = agreement.document.power

@@ -68,7 +68,7 @@ def time_is_booked_to_registered_runs(case: Case) -> Iterator[Said]:
 def _loose(case: Case, loose: Mapping[str, int], evidence: tuple[int, ...]) -> Said:
     threshold = case.agreement.document.statistics.registration_pflop
     pflop = compute.ceil(compute.pflop(sum(loose.values()), case.agreement.document.mfu.caps.value))
-    names = ", ".join([*loose][:5]) + (f" and {len(loose) - 5} more" if len(loose) > 5 else "")  # noqa: PLR2004
+    names = ", ".join([*loose][:5]) + (f" and {len(loose) - 5} more" if len(loose) > 5 else "")
     said = (
         f"{pflop:,} pflop booked to runs that are not registered, or not to start yet ({names}); {threshold:,} allowed"
     )
