@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a ledger lies: a directory, a zip or a URL, all read by the same paths (`checkpoint`, `tile/…`).
 
-With `web`, which is loaded for a URL only, all the I/O of the reading side. Nothing here trusts what it reads: sizes are
-capped before memory is spent, no redirect is followed, and every path comes from `wire.tile`, never from data.
+With `web`, which is loaded for a URL only, all the I/O of the reading side. Nothing here trusts what it reads: sizes
+are capped before memory is spent, no redirect is followed, and every path comes from `wire.tile`, never from data.
 """
 
 from __future__ import annotations
