@@ -254,6 +254,36 @@ def test_the_log_has_a_plain_key_under_its_origin(wrong):
         document.parse(sign(body, *(KEYS[name] for name in ("aurora", "avon", "brent"))))
 
 
+@pytest.mark.parametrize(
+    ("member", "numerator", "place"),
+    [
+        ("power.it_factor", 0, "power.it_factor"),
+        ("power.chip_headroom", 0, "power.chip_headroom"),
+        ("power.fractions.pretrain", 0, "power.fractions.pretrain"),
+        ("mfu.caps", 0, "mfu.caps"),
+        ("mfu.strict", 0, "mfu.strict"),
+        ("power.false_alarm", 0, "false_alarm above 0"),
+        ("power.false_alarm", 501, "false_alarm above 0 and at most 1/2"),
+        ("power.detection", 49, "detection at least 1/2"),
+        ("power.detection", 100, "below 1"),
+    ],
+)
+def test_agr_8_numbers_that_a_formula_cannot_take(member, numerator, place):
+    def change(body):
+        *path, last = member.split(".")
+        for name in path:
+            body = body[name]
+        body[last]["numerator"] = numerator
+
+    with pytest.raises(Malformed, match=place):
+        document.read_document(changed(change))
+
+
+def test_agr_8_the_power_of_training_is_agreed():
+    with pytest.raises(Malformed, match=r"power\.fractions\.pretrain"):
+        document.read_document(changed(lambda body: body["power"]["fractions"].pop("pretrain")))
+
+
 # ── AGR-4 and AGR-5 ──
 
 DRAFT = document.draft(SIGNED.document)

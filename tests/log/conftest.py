@@ -179,9 +179,7 @@ class Lossy:
     def _sync_names(self, folder: Path) -> None:
         # SQLite's files and locks are nobody's here: they are lost, and made again.
         # A directory may get the number of a file that is gone, so a directory is never looked up.
-        known = {
-            path.name: None if path.is_dir() else self.files.get(path.stat().st_ino) for path in folder.iterdir()
-        }
+        known = {path.name: None if path.is_dir() else self.files.get(path.stat().st_ino) for path in folder.iterdir()}
         self.names[folder] = {
             name: inode for name, inode in known.items() if inode is not None or (folder / name).is_dir()
         }

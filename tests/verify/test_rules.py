@@ -510,3 +510,18 @@ def test_open_a_placeholder_in_time_makes_a_late_filing_a_correction():
                 explain(world, self.name, 1, self.first, world.say(self.name, Usage, body, 1))
 
     assert found(report_on(Placeholder), "VIOLATED") == set()
+
+
+@pytest.mark.parametrize("bounds", [("0.40", "0.35"), ("0.20", "0.30"), ("0.90", "0.95")])
+def test_cpb_1_bounds_that_do_not_hold_their_score(bounds):
+    """An evaluator that cannot count accuses nobody and clears nobody."""
+
+    class Shown(Lab):
+        def during(self, world, window):
+            if window == 2:
+                model = world.show_model(self.name, "odd", run=f"{self.name}-r1")
+                world.evaluate(self.name, model, "0.31", *bounds)
+
+    report = report_on(Shown)
+    assert "CPB-1" in found(report, "UNPROVEN")
+    assert "CPB-1" not in found(report, "VIOLATED")

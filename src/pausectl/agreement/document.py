@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Literal, Self
 
@@ -279,6 +280,31 @@ def _check(doc: Document) -> None:
         raise ValueError("previous: expected null in version 1, and a digest in every later one")
     if not doc.hardware or not all(chip.peak_gflop_per_second for chip in doc.hardware):
         raise ValueError("hardware: expected at least one kind of accelerator, and a peak for each")
+    _check_numbers(doc)
+
+
+@enforces("AGR-8")
+def _check_numbers(doc: Document) -> None:
+    """Refuse numbers that a formula cannot take.
+
+    [AGR-8] The numbers of an agreement's tests MUST lie where the formulas are defined: it_factor, chip_headroom, the
+    three utilisations and the power fraction of pretrain above 0, false_alarm above 0 and at most 1/2, detection at
+    least 1/2 and below 1.
+    """
+    power, half = doc.power, Fraction(1, 2)
+    positive = {
+        "power.it_factor": power.it_factor,
+        "power.chip_headroom": power.chip_headroom,
+        "power.fractions.pretrain": power.fractions.get("pretrain"),
+        "mfu.caps": doc.mfu.caps,
+        "mfu.plausible": doc.mfu.plausible,
+        "mfu.strict": doc.mfu.strict,
+    }
+    for place, ratio in positive.items():
+        if ratio is None or ratio.value <= 0:
+            raise ValueError(f"{place}: expected more than 0")
+    if not 0 < power.false_alarm.value <= half or not half <= power.detection.value < 1:
+        raise ValueError("power: expected false_alarm above 0 and at most 1/2, detection at least 1/2 and below 1")
 
 
 def _holders(doc: Document, role: Role) -> set[str]:

@@ -149,6 +149,14 @@ class Chameleon(Lab):
         return {"eval": 65, "inference_external": 25} if world.paused(window) else BUSY
 
 
+class Lender(Lab):
+    """Says that others used its accelerators. Whoever did, the meter reads the power of lent ones."""
+
+    def work(self, world: World, window: int) -> Shares:
+        """What the meter sees; that the borrower is the lab itself, nothing in this world can see."""
+        return {"inference_external": 25, "leased_out": 60} if world.paused(window) else BUSY
+
+
 class GhostIdle(PausedTrainer):
     """Files training as idle."""
 

@@ -27,6 +27,7 @@ from pausectl.sim.cheats import (
     HoursThief,
     LateLab,
     Launderer,
+    Lender,
     MaverickLab,
     Moonlighter,
     OverBooker,
@@ -299,6 +300,12 @@ def correct_the_inventory_when_noticed(size: Size) -> World:
 def attest_a_slower_format(size: Size) -> World:
     """A lab's accelerators compute in FP8 at twice the operations, and it attests BF16, at which caps count half."""
     return _world(size).run()
+
+
+@evasion(None)
+def lend_to_nobody(size: Size) -> World:
+    """A lab trains at the power of lent accelerators and files the time as leased out, in no borrower's book."""
+    return _lab(size, Lender)
 
 
 @evasion("COR-1")

@@ -86,5 +86,6 @@ def report(ledger: Ledger, history: History, judgement: Judgement, *, lab: str |
         judgement.findings = [finding for finding in judgement.findings if finding.lab in (lab, None)]
         judgement.windows = [window for window in judgement.windows if window.lab == lab]
         judgement.held = Counter({place: count for place, count in judgement.held.items() if place[0] in (lab, "")})
+        judgement.broken = {who: how for who, how in judgement.broken.items() if who in (lab, None)}
     not_shown = notshown.lines(history, judgement)
     return Report(ledger.agreement, ledger, history.as_of, judgement, decide(judgement, labs), not_shown, labs)

@@ -64,11 +64,14 @@ def _below(filed: Filed[Capability], ceiling: Fraction) -> Said:
     claim = filed.claim
     score = f"{claim.score} [{claim.ci_low}, {claim.ci_high}]"
     said = f"{claim.eval_id} {claim.eval_version} of {claim.model[:12]}…: {score}, ceiling {float(ceiling):g}"
-    if Fraction(claim.ci_low) > ceiling:
+    low, score_of, high = (Fraction(text) for text in (claim.ci_low, claim.score, claim.ci_high))
+    if not low <= score_of <= high:
+        return unproven(f"{said}; its bounds do not hold its score", filed.index)
+    if low > ceiling:
         return violated(said, filed.index)
-    if Fraction(claim.score) > Fraction(claim.validity_ceiling):
+    if score_of > Fraction(claim.validity_ceiling):
         return unproven(f"{said}; above {claim.validity_ceiling} it does not measure", filed.index)
-    return holds(said, filed.index) if Fraction(claim.ci_high) <= ceiling else unproven(said, filed.index)
+    return holds(said, filed.index) if high <= ceiling else unproven(said, filed.index)
 
 
 @rule("CPB-2")
