@@ -37,6 +37,7 @@ def play(made: World, first: int, last: int) -> None:
             lab.file(made, window)
         made.read_meters(window)
         made.close_all(window)
+        made.until(made.start(window + 1) + 4 * HOUR)
     made.until(made.start(last) + DAY)
 
 

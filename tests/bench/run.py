@@ -41,13 +41,21 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+#: Starts a command from a small process: the peak of a child counts what its parent held when it was started.
+_LAUNCHER = """
+import os, subprocess, sys, time
+start = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+usage = os.wait4(child.pid, 0)[2]
+print(time.perf_counter() - start, usage.ru_maxrss / 1024)
+"""
+
+
 def command(*words: str) -> tuple[float, float]:
     """(seconds, peak resident MiB of the largest process) of a command run to its end."""
-    before = time.perf_counter()
-    child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, usage = os.wait4(child.pid, 0)
-    child.returncode = 0
-    return time.perf_counter() - before, usage.ru_maxrss / 1024
+    done = subprocess.run([sys.executable, "-S", "-c", _LAUNCHER, *words], capture_output=True, text=True, check=True)
+    seconds, memory = done.stdout.split()
+    return float(seconds), float(memory)
 
 
 def bare_rate(log: Path, agreement: Agreement, most: int = 20_000) -> float:

@@ -7,8 +7,9 @@ result is small and says either what the entry claims or why it has no effect; i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pausectl.agreement.document import TYPE as AGREEMENT_TYPE
 from pausectl.errors import Forged, Malformed
@@ -42,15 +43,21 @@ class Decoded:
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Cross a process boundary as bytes: reading a claim again is quicker than pickling its model."""
-        return rebuild, (self.id, self.payload, self.signers, self.keyids, self.unknown, self.trouble, self.message)
+        return _arrived, (self.id, self.payload, self.signers, self.keyids, self.unknown, self.trouble, self.message)
+
+
+def _arrived(*parts: Any) -> Decoded:  # noqa: ANN401 - as `rebuild`
+    """What another process of ours decoded a moment ago."""
+    return rebuild(*parts, read=base.again)
 
 
 def rebuild(
     statement_id: str, payload: bytes, signers: tuple[str, ...], keyids: tuple[str, ...],
     unknown: str | None, trouble: Trouble | None, message: str,
+    read: Callable[[bytes], Predicate | UnknownType] = base.read,
 ) -> Decoded:  # fmt: skip
     """A decoded entry from its parts; the claim is read again from the payload."""
-    claim = base.read(payload) if unknown is None and trouble is None else None
+    claim = read(payload) if unknown is None and trouble is None else None
     return Decoded(
         statement_id,
         payload,

@@ -18,6 +18,8 @@ from pausectl.predicates.usage import Usage, Work
 from pausectl.verify.quantities import ACTIVE, ALL, gflop, peak, without_peak
 from pausectl.verify.rules.base import Outcome, Said, holds, rule, unproven, violated
 
+_WHOLE = Fraction(1)  # the power of a category for which none is agreed
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -72,13 +74,8 @@ def work_is_physically_possible(case: Case) -> Iterator[Said]:
         document, work = case.agreement.document, reading.usage.claim.work
         here = max(0, gflop(case.agreement, work, ACTIVE) - _borrowed_gflop(case.agreement, reading.usage.claim))
         claimed = compute.ceil(compute.pflop(here, document.mfu.caps.value))
-        best = max(
-            (
-                Fraction(peak(case.agreement, sku, None), case.agreement.hardware[sku].tdp_watts)
-                for sku in _skus(case, work)
-            ),
-            default=Fraction(0),
-        )
+        efficiency = _test(case.agreement).gflop_per_joule
+        best = max((efficiency[sku] for sku in _skus(case, work)), default=Fraction(0))
         meter = reading.meter.claim
         supplied = meter.energy_wh + meter.onsite_generation_energy_wh + max(0, -meter.storage_change_energy_wh)
         bound = physics.bound_pflop(supplied, best, document.power.chip_headroom.value)
@@ -103,8 +100,10 @@ def energy_balances(case: Case) -> Iterator[Said]:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """The agreement's numbers for ENG-2, as floats: made once."""
+    """The agreement's numbers for both rules, made once. gflop_per_joule: by sku, in its best format."""
 
+    fractions: dict[str, Fraction]
+    gflop_per_joule: dict[str, Fraction]
     sigmas: physics.Sigmas
     false_alarm: float
     detection: float
@@ -117,7 +116,10 @@ def _test(agreement: Agreement) -> Test:
     power = agreement.document.power
     sigmas = (power.sigma_meter, power.sigma_model, power.sigma_pue, power.sigma_hours)
     false_alarm = float(power.false_alarm.value)
+    hardware = agreement.document.hardware
     return Test(
+        {category: ratio.value for category, ratio in power.fractions.items()},
+        {chip.sku: Fraction(peak(agreement, chip.sku, None), chip.tdp_watts) for chip in hardware},
         physics.Sigmas(*(float(sigma.value) for sigma in sigmas)),
         false_alarm,
         float(power.detection.value),
@@ -136,15 +138,16 @@ def _balance(case: Case, reading: Reading) -> Said:
     test, goal = _test(case.agreement), case.agreement.document.statistics.goal_pflop
     meter = reading.meter.claim
     chain = physics.Chain(meter.pue.value, case.agreement.document.power.it_factor.value)
-    most = physics.expected_wh(_load(case.agreement, reading.usage.claim), chain)
-    least = physics.expected_wh(_load_here(case.agreement, reading.usage.claim), chain)
+    usage = reading.usage.claim
+    most = float(physics.expected_wh(_load(case.agreement, usage), chain))
+    least = float(physics.expected_wh(_load_here(case.agreement, usage), chain)) if usage.leases_in else most
     measured = (
         meter.energy_wh + meter.onsite_generation_energy_wh - meter.storage_change_energy_wh - meter.non_ai_energy_wh
     )
-    sigma = physics.residual_sigma_wh(meter.energy_wh, float(most), test.sigmas)
-    residual, limit = float(max(measured - most, min(measured - least, Fraction(0)))), test.limit
+    sigma = physics.residual_sigma_wh(meter.energy_wh, most, test.sigmas)
+    residual, limit = max(measured - most, min(measured - least, 0.0)), test.limit
     z = residual / sigma if sigma else (0.0 if residual == 0 else float("inf") if residual > 0 else float("-inf"))
-    missed = detectable_pflop(case, reading, sigma, float(most - least))
+    missed = detectable_pflop(case, reading, sigma, most - least)
     windows = case.window - case.pause_since + 1 if case.pause_since is not None else 1
     said = (
         f"{reading.facility}: residual {residual:,.0f} Wh, z = {z:.2f} (limit ±{limit:.2f}, false alarm "
@@ -190,8 +193,7 @@ def _load_here(agreement: Agreement, usage: Usage) -> Iterator[tuple[int, int, F
 
 
 def _fraction(agreement: Agreement, work: Work) -> Fraction:
-    known = agreement.document.power.fractions.get(work.category)
-    return known.value if known else Fraction(1)
+    return _test(agreement).fractions.get(work.category, _WHOLE)
 
 
 def _borrowed_gflop(agreement: Agreement, usage: Usage) -> int:
