@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pausectl.agreement.document import OVERSEERS
+from pausectl.agreement.terms import OVERSEERS
 from pausectl.report import terminal
 from pausectl.report.inert import safe
 from pausectl.report.json import render

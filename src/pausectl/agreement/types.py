@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Annotated
 from unicodedata import ucd_3_2_0 as unicode
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from pausectl.wire.canonical import MAX_INTEGER
 
@@ -115,3 +115,11 @@ class Span(Model):
 
     end_at: Instant
     start_at: Instant
+
+
+def describe(error: ValidationError) -> str:
+    """The first complaint of pydantic in our words: place, and what was expected."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    complaint = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{place}: {complaint[:1].lower()}{complaint[1:]}" if place else complaint

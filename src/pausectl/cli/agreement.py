@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pausectl.agreement import document
+from pausectl.agreement.terms import SIGNATORIES
 from pausectl.cli.files import load_agreement, load_key, naming, read, write
 from pausectl.errors import PausectlError, UsageFault
 from pausectl.sim import terms
@@ -69,7 +70,7 @@ def _unsigned(raw: bytes) -> tuple[bytes, dict[str, dsse.Signature]]:
 
 def _signatories(payload: bytes) -> set[PublicKey]:
     terms_of = document.read_document(statement.parse(payload).predicate)
-    members = next((body.members for body in terms_of.bodies if body.id == document.SIGNATORIES), ())
+    members = next((body.members for body in terms_of.bodies if body.id == SIGNATORIES), ())
     people = (principal for principal in terms_of.principals if principal.id in members)
     return {PublicKey(key.suite, unbase64(key.public)) for principal in people for key in principal.keys}
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from pausectl.agreement.document import Agreement, Limits
+from pausectl.agreement.document import Agreement
 from pausectl.agreement.lifecycle import State
+from pausectl.agreement.terms import Limits
 from pausectl.predicates.base import Predicate
 from pausectl.predicates.capability import Capability
 from pausectl.predicates.close import Close

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pausectl.agreement.document import OVERSEERS, Agreement
+from pausectl.agreement.document import Agreement
+from pausectl.agreement.terms import OVERSEERS
 from pausectl.agreement.types import seconds
 from pausectl.errors import Broken, Malformed, PausectlError, SplitView, Unavailable
 from pausectl.history.authority import objection

@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pausectl.agreement import lifecycle, pledges
-from pausectl.agreement.document import OVERSEERS, Agreement
+from pausectl.agreement.document import Agreement
 from pausectl.agreement.lifecycle import Event, Happening, State, Track
+from pausectl.agreement.terms import OVERSEERS
 from pausectl.agreement.types import seconds
 from pausectl.history.records import Filed
 from pausectl.predicates.accession import Accession

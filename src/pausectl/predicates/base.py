@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from pydantic import Field as Member
 from pydantic import ValidationError, create_model
 
-from pausectl.agreement.document import describe
-from pausectl.agreement.types import Count, Digest, Id, Model, Name, Span, StreamName
+from pausectl.agreement.types import Count, Digest, Id, Model, Name, Span, StreamName, describe
 from pausectl.errors import Malformed
 from pausectl.registry import enforces, register
 from pausectl.wire import canonical, statement

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from pausectl.agreement.document import OVERSEERS
+from abc import ABC, abstractmethod
+
+from pausectl.agreement.terms import OVERSEERS
 from pausectl.predicates import base
 from pausectl.predicates.base import Predicate
 from pausectl.predicates.close import Close
@@ -64,7 +66,7 @@ class TwoFacedOverseer(HonestOperator):
             super().append(world, dsse.sign(base.write(other), *signers).raw, other)
 
 
-class _Once(HonestOperator):
+class _Once(HonestOperator, ABC):
     """Adds one entry of its own after the first usage statement of a paused window."""
 
     def __init__(self) -> None:
@@ -77,9 +79,9 @@ class _Once(HonestOperator):
             self._done = True
             world.ledger.append(self.addition(world, raw, claim))
 
+    @abstractmethod
     def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:
         """What to add."""
-        raise NotImplementedError
 
 
 class Garbler(_Once):

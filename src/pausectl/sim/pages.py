@@ -22,7 +22,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from pausectl.agreement import lifecycle, types
-from pausectl.agreement.document import TYPE, Document
+from pausectl.agreement.document import TYPE
+from pausectl.agreement.terms import Document
 from pausectl.predicates import base, catalogue
 from pausectl.predicates.base import Predicate
 from pausectl.predicates.checkpoint import Mark, NoteText

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pausectl.agreement import document
+from pausectl.agreement.terms import OVERSEERS
 from pausectl.predicates import base
 from pausectl.predicates.close import Close
 from pausectl.predicates.energy import Energy
@@ -140,7 +141,7 @@ def _close(world: World) -> base.Predicate:
 
 
 def _order(world: World) -> base.Predicate:
-    return world.claim(document.OVERSEERS, Order, {"action": "lift", "reason": "over", "term_windows": 1}, None, 0)
+    return world.claim(OVERSEERS, Order, {"action": "lift", "reason": "over", "term_windows": 1}, None, 0)
 
 
 def _predicates(world: World) -> Iterator[Case]:

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
-from pausectl.agreement.document import OVERSEERS, Agreement
+from pausectl.agreement.document import Agreement
+from pausectl.agreement.terms import OVERSEERS
 from pausectl.agreement.types import Span, instant
 from pausectl.errors import Broken
 from pausectl.predicates import base

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pausectl.agreement.document import OVERSEERS, Agreement, Due
+from pausectl.agreement.document import Agreement
+from pausectl.agreement.terms import OVERSEERS, Due
 from pausectl.agreement.types import instant
 from pausectl.history.records import C, Case, Filed, Gap, WindowBook
 from pausectl.history.replay import LAB_STREAMS
