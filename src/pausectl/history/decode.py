@@ -48,7 +48,7 @@ class Decoded:
 
 def _arrived(*parts: Any) -> Decoded:  # noqa: ANN401 - as `rebuild`
     """What another process of ours decoded a moment ago."""
-    return rebuild(*parts, base.again)  # type: ignore[call-arg] - the parts are the seven that come before
+    return rebuild(*parts, base.again)  # type: ignore[call-arg]  # the parts are its first seven
 
 
 def rebuild(
