@@ -321,6 +321,7 @@ class History:
                 self._on_settled(case)
             self._fold(self.windows.pop(self.settled, WindowBook()))
             self.settled += 1
+            self.standing.forget(self.settled)
         if self.settled < closed:
             for number in [number for number in self.windows if number < closed]:
                 self._fold(self.windows.pop(number))

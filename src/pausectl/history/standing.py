@@ -83,6 +83,11 @@ class Standing:
             self._tracks[key] = lifecycle.at(self.happenings.get(name, ()), window, total)
         return self._tracks[key]
 
+    def forget(self, window: int) -> None:
+        """Let go of what was worked out about windows before this one; it is settled."""
+        self._tracks = {place: known for place, known in self._tracks.items() if place[1] >= window}
+        self._bound = {number: known for number, known in self._bound.items() if number >= window}
+
     @enforces("LIFE-7")
     def state(self, lab: str, window: int) -> tuple[State | None, int | None]:
         """A lab's state in a window and the first window of its pause; (None, None) where nothing is in force.
