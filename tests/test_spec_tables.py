@@ -51,14 +51,14 @@ def test_every_table_is_on_some_page():
 
 def test_a_changed_table_is_noticed_and_words_are_left_alone(tmp_path):
     (tmp_path / "threat-model.md").write_text(
-        "Words.\n<!-- generated: blindspots -->\nold\n<!-- end -->\n<!-- generated: rules -->\nX-1\n<!-- end -->\n"
+        "Words.\n<!-- generated: blindspots -->\nold\n<!-- end -->\n<!-- generated: others -->\nX-1\n<!-- end -->\n"
     )
     assert tables.main([str(tmp_path)]) == 0
     text = (tmp_path / "threat-model.md").read_text()
     assert "old" not in text
     assert "hide-a-site-from-everybody" in text
     assert text.startswith("Words.\n")
-    assert text.endswith("<!-- generated: rules -->\nX-1\n<!-- end -->\n")
+    assert text.endswith("<!-- generated: others -->\nX-1\n<!-- end -->\n")
 
 
 # ── the index ──

@@ -18,6 +18,7 @@ from pausectl.agreement import document, lifecycle
 from pausectl.agreement.types import Model
 from pausectl.predicates import base, catalogue
 from pausectl.sim import examples, pages
+from pausectl.verify.rules.base import rules
 from pausectl.wire import canonical, dsse
 
 SPECS = Path(__file__).resolve().parent.parent / "specs"
@@ -56,12 +57,12 @@ def test_rendering_twice_changes_nothing_and_a_changed_part_is_noticed(tmp_path)
     (tmp_path / "predicates").mkdir()
     page = tmp_path / "predicates" / "order.md"
     page.write_text(
-        "Words.\n<!-- generated: facts -->\nold\n<!-- end -->\n<!-- generated: rules -->\nX-1\n<!-- end -->\n"
+        "Words.\n<!-- generated: facts -->\nold\n<!-- end -->\n<!-- generated: others -->\nX-1\n<!-- end -->\n"
     )
     fresh = pages.render(tmp_path)[page]
     assert "old" not in fresh
     assert fresh.startswith("Words.\n<!-- generated: facts -->\n| | |\n")
-    assert fresh.endswith("<!-- end -->\n<!-- generated: rules -->\nX-1\n<!-- end -->\n")
+    assert fresh.endswith("<!-- end -->\n<!-- generated: others -->\nX-1\n<!-- end -->\n")
     page.write_text(fresh)
     assert pages.render(tmp_path)[page] == fresh
 
@@ -190,3 +191,10 @@ def test_models_are_closed_and_frozen():
     for cls in models():
         settings = cls.model_config
         assert (settings["extra"], settings["frozen"], settings["strict"]) == ("forbid", True, True), cls
+
+
+def test_every_rule_is_on_the_page_of_a_statement_that_it_reads():
+    """LED-6 alone is on none: it is about types that have no page."""
+    named = {name for listed in (*pages.FEEDS.values(), pages.EVERY) for name in listed.split()}
+    assert set(rules()) - named == {"LED-6"}
+    assert set(pages.FEEDS) == set(pages.PREDICATES)

@@ -28,6 +28,8 @@ from pausectl.predicates import base, catalogue
 from pausectl.predicates.base import Predicate
 from pausectl.predicates.checkpoint import Mark, NoteText
 from pausectl.sim import examples
+from pausectl.verify.rules.base import rules
+from pausectl.verify.rules.catalogue import CHAPTERS
 from pausectl.wire import dsse
 
 BLOCK = re.compile(r"(<!-- generated: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -56,6 +58,24 @@ TABLES: tuple[tuple[str, str, type[BaseModel], bool], ...] = (
     ("header.md", "Spans", types.Span, False),
     ("header.md", "Ratios", types.Ratio, False),
 )
+
+#: The rules that read what a statement of each type says. Those of EVERY read all: who made it, that it stands once.
+EVERY = "LED-1 LED-2 LED-3 LED-4 EQV-1"
+FEEDS = {
+    "accession": "COV-2 COV-4 COV-5",
+    "capability": "CPB-1 CPB-2 COV-5 COV-6",
+    "checkpoint": "LED-5 LED-7 TIM-1 WIN-2",
+    "close": "COV-3 COV-5 COV-6 WIN-1 WIN-2",
+    "correction": "COR-1 COR-2 COR-3 COV-2 COV-4 WIN-1 WIN-2",
+    "declaration": "CAP-1 CAP-2 CAP-3 MOD-1 CPB-1 CPB-2 COV-2 COV-4",
+    "energy": "ENG-1 ENG-2 INV-3 INV-4 COR-3 COV-3 COV-5 COV-6 WIN-1 WIN-2",
+    "inventory": "INV-1 INV-2 INV-4 HRS-1 COR-1 COV-1 COV-2 TIM-1 WIN-1 WIN-2",
+    "model": "MOD-1 CPB-1 CPB-2 CAP-3 COV-2 COV-4",
+    "order": "CAP-1 CAP-2 CAP-3 MOD-1 CPB-1 CPB-2 COV-5 COV-6",
+    "run": "RUN-1 RUN-2 RUN-3 RUN-4 CAP-3 MOD-1 COV-2 COV-4",
+    "usage": "CAP-1 CAP-2 CAP-3 HRS-1 ENG-1 ENG-2 RUN-2 RUN-3 RUN-4 INV-4 COR-1 COR-2 COR-3 COV-1 COV-2 COV-4 TIM-1 "
+    "WIN-1 WIN-2",
+}  # fmt: skip
 
 
 # ── what the models say ──
@@ -160,6 +180,17 @@ def facts(stem: str) -> str:
     return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
 
 
+def judged(stem: str) -> str:
+    """The rules that read a statement of this type, each by its id and the name of the function that is the rule."""
+    read = f"{EVERY} {FEEDS[stem]}".split()
+    return "".join(
+        f"- [{name}](../verification.md): {found.check.__name__.replace('_', ' ')}\n"
+        for chapter in CHAPTERS
+        for name, found in rules().items()
+        if name in read and found.check.__module__ == chapter.__name__
+    )
+
+
 def catalogue_table(_stem: str) -> str:
     """All types at a glance."""
     rows = [
@@ -189,7 +220,7 @@ def diagram(_stem: str) -> str:
 #: Generated parts by name. A name that is not here is somebody else's to fill.
 PARTS: dict[str, Callable[[str], str]] = {
     "example": example, "facts": facts, "lifecycle": diagram, "transitions": transitions,
-    "types": catalogue_table,
+    "rules": judged, "types": catalogue_table,
 }  # fmt: skip
 
 
