@@ -13,8 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -173,22 +172,23 @@ def grow(
     return one_more
 
 
-class Site:
-    """A web server on loopback over a directory, which counts what it is asked."""
+class Server:
+    """A web server on loopback that answers every request with one function; `asked` are the paths."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        self.answer = answer
         self.asked: list[str] = []
-        site = self
+        server = self
 
-        class Handler(SimpleHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def log_message(self, *_: object) -> None:
                 pass
 
             def do_GET(self) -> None:
-                site.asked.append(self.path)
-                super().do_GET()
+                server.asked.append(self.path)
+                server.answer(self)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root)))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
@@ -200,11 +200,30 @@ class Site:
 
 
 @pytest.fixture
-def site(home: Path) -> Iterator[Site]:
+def server() -> Iterator[Server]:
+    """Knows no page, until a test gives it an answer."""
+    made = Server(lambda handler: handler.send_error(404))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(home: Path, server: Server) -> Server:
     """The public files of `home`, served."""
-    served = Site(home / "log")
-    yield served
-    served.close()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        path = home / "log" / handler.path.lstrip("/")
+        if not path.is_file():
+            handler.send_error(404)
+            return
+        body = path.read_bytes()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    server.answer = answer
+    return server
 
 
 @pytest.fixture

@@ -4,55 +4,20 @@
 from __future__ import annotations
 
 import gzip
-import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from pausectl.errors import Malformed, PausectlError, Unavailable
-from pausectl.history.source import MAX_FILE, DirectorySource, ZipSource, open_source
+from pausectl.history.source import MAX_FILE, ZipSource, open_source
 from pausectl.history.web import UrlSource
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Server:
-    """Answers every request with one function; `asked` are the paths."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = lambda handler: handler.send_error(404)
-        self.asked: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                server.answer(self)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
 
 
 def say(body: bytes, length: int | None = None, **headers: str) -> Answer:
@@ -249,23 +214,6 @@ def test_a_zip_cut_anywhere_is_malformed(tmp_path):
 
 
 # ── directories ──
-
-
-def test_a_directory_holds_what_lies_there(tmp_path):
-    (tmp_path / "checkpoint").write_bytes(b"abc")
-    (tmp_path / "tile").mkdir()
-    source = DirectorySource(tmp_path)
-    assert source.fetch("checkpoint") == b"abc"
-    for path in ("nosuch", "tile", "checkpoint/below"):
-        with pytest.raises(Unavailable):
-            source.fetch(path)
-
-
-def test_a_file_larger_than_any_published_one_is_malformed(tmp_path):
-    with (tmp_path / "checkpoint").open("wb") as file:
-        file.truncate(MAX_FILE + 1)
-    with pytest.raises(Malformed, match="at most"):
-        DirectorySource(tmp_path).fetch("checkpoint")
 
 
 @pytest.mark.parametrize("place", ["", "nosuch", "ftp://x/y", "file:///", "://", "a\x00b"])

@@ -40,7 +40,7 @@ def test_directory(tmp_path):
     (tmp_path / TILE).write_bytes(b"x" * 64)
     source = open_source(str(tmp_path), offline=True)
     assert source.fetch(TILE) == b"x" * 64
-    for absent in ("tile/0/001", f"{TILE}/deeper", "tile/0"):
+    for absent in ("tile/0/001", "nosuch", f"{TILE}/deeper", "tile/0"):
         with pytest.raises(Unavailable):
             source.fetch(absent)
 
