@@ -117,14 +117,7 @@ class Anything(Lab):
         other = self.dice.choice((self, Lab(self.name), PausedTrainer(self.name)))
         second = world.say(self.name, Usage, Lab.usage(other, world, facility, window), window)
         if self.now_and_then(0.8):
-            body = {
-                "discovered_at": instant(world.now),
-                "impact": "i",
-                "reason": "r",
-                "replacement": second,
-                "supersedes": first,
-            }
-            world.say(self.name, Correction, body, window)
+            world.correct(self.name, window, first, second, reason="r")
 
     def inventory(self, world, facility, window):
         """Spares come and go, honestly."""

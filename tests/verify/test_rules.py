@@ -192,14 +192,7 @@ def test_cap_1_an_unknown_chip_in_a_filing_that_was_corrected():
 
 
 def explain(world: World, lab: str, window: int, first: str, second: str) -> None:
-    body = {
-        "discovered_at": instant(world.now),
-        "impact": "i",
-        "reason": "r",
-        "replacement": second,
-        "supersedes": first,
-    }
-    world.say(lab, Correction, body, window)
+    world.correct(lab, window, first, second, reason="r")
 
 
 def test_run_1_is_judged_after_going_on_from_a_saved_state():

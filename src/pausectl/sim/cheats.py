@@ -7,7 +7,6 @@ from typing import Any
 
 from pausectl.agreement.types import Span, instant
 from pausectl.predicates import base
-from pausectl.predicates.correction import Correction
 from pausectl.predicates.inventory import Inventory
 from pausectl.predicates.run import Run
 from pausectl.predicates.usage import Usage
@@ -248,14 +247,7 @@ class RecountingLab(BadInventory):
         if window == 1:
             world.until(world.now + HOUR)
             second = world.say(self.name, Inventory, Lab(self.name).inventory(world, facility, window), window)
-            body = {
-                "discovered_at": instant(world.now),
-                "impact": "none",
-                "reason": "a recount",
-                "replacement": second,
-                "supersedes": first,
-            }
-            world.say(self.name, Correction, body, window)
+            world.correct(self.name, window, first, second, impact="none", reason="a recount")
 
 
 class VanishingChips(Lab):
@@ -366,11 +358,7 @@ class CorrectingLab(PausedTrainer):
         world.until(world.now + HOUR)
         second = world.say(self.name, Usage, Lab(self.name).usage(world, facility, window), window)
         if self._explain:
-            body = {
-                "discovered_at": instant(world.now), "impact": "less compute", "reason": "a clerical error",
-                "replacement": second, "supersedes": first,
-            }  # fmt: skip
-            world.say(self.name, Correction, body, window)
+            world.correct(self.name, window, first, second, reason="a clerical error")
 
 
 class Headless(Lab):

@@ -27,6 +27,7 @@ from pausectl.predicates.accession import Accession
 from pausectl.predicates.base import Header, Predicate
 from pausectl.predicates.capability import Capability
 from pausectl.predicates.close import Close
+from pausectl.predicates.correction import Correction
 from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
 from pausectl.predicates.model import Model
@@ -335,6 +336,16 @@ class World:
             "start_at": instant(start),
             "status": "registered",
         }
+
+    def correct(
+        self, lab: str, window: int, first: str, second: str, *, impact: str = "less compute", reason: str
+    ) -> None:
+        """A lab explains, now, why the statement `second` replaces `first`."""
+        body = {
+            "discovered_at": instant(self.now), "impact": impact, "reason": reason,
+            "replacement": second, "supersedes": first,
+        }  # fmt: skip
+        self.say(lab, Correction, body, window)
 
     def show_model(self, lab: str, name: str, *, run: str | None = None, served: bool = True) -> str:
         """Enter a model into the registry; its digest."""
