@@ -2,7 +2,7 @@
 """Sequence numbers: what is missing, what is repeated, what was said twice differently.
 
 For each party and stream, 16 bytes of every statement id and its leaf index are kept (making two statements look like
-one repeated takes 2^64 work). That is the only memory that grows with the ledger: 24 MB for a million entries.
+one repeated takes 2^64 work). This grows with the ledger, by 24 bytes an entry.
 """
 
 from __future__ import annotations

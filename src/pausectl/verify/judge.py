@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run every rule on everything, and decide: findings, then one verdict for each lab and window, the worst finding wins.
 
-Findings of settled windows that hold are counted and let go, so that a verdict over a million entries fits in memory;
+Findings of settled windows that hold are counted and let go, so that memory hardly grows with the ledger;
 everything else is kept whole.
 """
 
