@@ -46,7 +46,7 @@ fuzz: $(READY) ## throw damaged bytes at the parsers
 
 lock: ## compile the lock files again (needs pip-tools)
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCKER) $(COMPILE) -o requirements.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make lock" $(LOCKER) $(COMPILE) --extra lab --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCKER) $(COMPILE) --extra lab --extra log --extra witness --extra mirror --extra intake --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 
 COMPILE := --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
   --no-emit-trusted-host --no-emit-options

@@ -128,7 +128,13 @@ class Agreement:
         distinct = {len(set(own)) for own in (names, publics, [one["principal"] for one in policy["members"]])}
         need(distinct == {len(names)} and set(kinds) == {4}, "witnesses: names, keys and principals, of type 4")
         need(policy["faulty"] < self.quorum and 2 * self.quorum > len(names) + policy["faulty"], "witnesses: quorum")
-        need(self.log[::2] == (terms["log"]["origin"], 1) and self.log[3] not in publics, "log: its key")
+        logs, mirrors = [terms["log"], *terms["log"]["successors"]], terms["mirrors"]
+        keys, cosigners = [vkey(one["vkey"]) for one in logs], [vkey(one["vkey"]) for one in mirrors["members"]]
+        need([key[::2] for key in keys] == [(one["origin"], 1) for one in logs], "log: its key")
+        need(all(key[2] == 4 for key in cosigners) and mirrors["quorum"] <= len(cosigners), "mirrors: quorum, or keys")
+        everybody = [*(key[3] for key in (*keys, *self.witnesses, *cosigners))]
+        need(len({key[0] for key in keys}) == len(keys) and len(set(everybody)) == len(everybody), "a key twice")
+        need(len({*names, *(key[0] for key in cosigners)}) == len(names) + len(cosigners), "a key name twice")
         need(self.signed(entry, "signatories"), "agreement: not signed by enough signatories, or by others")
 
     def signed(self, entry: Entry, party: str) -> bool:

@@ -242,7 +242,7 @@ def test_the_witness_names_of_an_agreement_make_no_paths_elsewhere(run, tmp_path
     publics = {name: demo_key(name).public for name in names}
     evil = "../../elsewhere/x"
     vkey = note.format_vkey(note.VerifierKey(evil, note.TYPE_COSIGNATURE, publics["wharf"]))
-    policy = {"faulty": 0, "members": [{"principal": "wharf", "vkey": vkey}], "quorum": 1}
+    policy = {"faulty": 0, "members": [{"mldsa44": None, "principal": "wharf", "vkey": vkey}], "quorum": 1}
     draft = document.draft(document.read_document(terms.terms(roll, publics, witnesses=policy)))
     signed = dsse.sign(draft, *(demo_key(name) for name in (*roll.labs, *roll.overseers)))
     (tmp_path / "agreement").write_bytes(signed.raw)

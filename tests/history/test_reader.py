@@ -89,7 +89,15 @@ def test_times_that_no_calendar_has(world):
 
 def test_a_head_in_the_place_of_another_log(world, hand):
     other = hand(
-        changes={"log": {"mark_interval_seconds": 3_600, "origin": "log.other/x", "vkey": vkey(world, "log.other/x")}}
+        changes={
+            "log": {
+                "mark_interval_seconds": 3_600,
+                "mldsa44": None,
+                "origin": "log.other/x",
+                "successors": [],
+                "vkey": vkey(world, "log.other/x"),
+            }
+        }
     )
     world.memory.head = other.ledger.signed(T0)
     with pytest.raises(PausectlError):

@@ -87,7 +87,13 @@ def test_only_the_agreements_log_key_opens_a_log(world):
 def test_a_log_key_that_no_principal_has_cannot_sign_marks(world):
     other = terms.demo_key("somebody else")
     vkey = note.format_vkey(note.VerifierKey(terms.ORIGIN, note.TYPE_ED25519, other.public))
-    policy = {"mark_interval_seconds": 3600, "origin": terms.ORIGIN, "vkey": vkey}
+    policy = {
+        "mark_interval_seconds": 3600,
+        "mldsa44": None,
+        "origin": terms.ORIGIN,
+        "successors": [],
+        "vkey": vkey,
+    }
     agreement = terms.agree(world.roll, world.keys, log=policy)
     with pytest.raises(Refused, match="role log"):
         Log.create(world.home, agreement, other, world.now)

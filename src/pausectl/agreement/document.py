@@ -99,6 +99,18 @@ class Agreement:
         """Cosignature keys by principal."""
         return {m.principal: parse_vkey(m.vkey) for m in self.document.witnesses.members}
 
+    @cached_property
+    def mirror_keys(self) -> dict[str, VerifierKey]:
+        """Cosignature keys by principal."""
+        return {m.principal: parse_vkey(m.vkey) for m in self.document.mirrors.members}
+
+    @cached_property
+    def log_keys(self) -> dict[str, VerifierKey]:
+        """Origin → note key of the log and of those that may succeed it, in order."""
+        first = self.document.log
+        later = {log.origin: parse_vkey(log.vkey) for log in first.successors}
+        return {first.origin: self.log_key} | later
+
     def start(self, window: int) -> int:
         """POSIX seconds at which window number `window` begins; the end is `start(window + 1)`."""
         return seconds(self.document.windows.anchor_at) + window * self.document.windows.length_seconds
@@ -158,16 +170,17 @@ def parse(raw: bytes) -> Agreement:
 
 
 def _check_vkeys(agreement: Agreement) -> None:
-    """What AGR-2 asks of keys; a witness counts once for each name and key (COSIG-4), so two that share one are one."""
-    log, witnesses = agreement.log_key, agreement.witness_keys.values()
-    if log.name != agreement.document.log.origin or log.type != TYPE_ED25519:
+    """What AGR-2 and AGR-9 ask of keys; who shares a name or key with another would be one with it (COSIG-4)."""
+    logs, cosigners = agreement.log_keys, [*agreement.witness_keys.values(), *agreement.mirror_keys.values()]
+    if any(log.name != origin or log.type != TYPE_ED25519 for origin, log in logs.items()):
         raise Malformed("log: expected a vkey of type 0x01 whose key name is the origin")
-    if any(key.type != TYPE_COSIGNATURE for key in witnesses):
-        raise Malformed("witnesses: expected vkeys of type 0x04")
-    if len({key.name for key in witnesses}) < len(witnesses):
-        raise Malformed("witnesses: two of them share a key name")
-    if len({log.public, *(key.public for key in witnesses)}) <= len(witnesses):
-        raise Malformed("witnesses: two of them share a key, or one has the log's")
+    if any(key.type != TYPE_COSIGNATURE for key in cosigners):
+        raise Malformed("witnesses, mirrors: expected vkeys of type 0x04")
+    if len({key.name for key in cosigners}) < len(cosigners):
+        raise Malformed("witnesses, mirrors: two of them share a key name")
+    publics = [key.public for key in (*logs.values(), *cosigners)]
+    if len(set(publics)) < len(publics):
+        raise Malformed("witnesses, mirrors: two of them share a key, or one has that of a log")
 
 
 def _keys(document: Document) -> dict[str, tuple[str, PublicKey]]:

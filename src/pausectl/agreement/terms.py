@@ -27,7 +27,7 @@ from pausectl.agreement.types import (
 )
 from pausectl.registry import enforces
 
-Role = Literal["lab", "log", "witness", "overseer", "evaluator", "meter"]
+Role = Literal["lab", "log", "witness", "mirror", "intake", "overseer", "evaluator", "meter"]
 SIGNATORIES = "signatories"
 OVERSEERS = "overseers"
 
@@ -123,17 +123,31 @@ class LimitTable(Model):
     PAUSED: Limits
 
 
-class LogPolicy(Model):
-    """The one log this agreement reads. vkey: signed-note verifier key; its name is the origin."""
+class Successor(Model):
+    """A log that may go on where the one before it ended. Members as in `LogPolicy`."""
 
-    mark_interval_seconds: Positive
+    mldsa44: Digest | None
     origin: Name
     vkey: Name
 
 
-class Member(Model):
-    """A witness: the principal behind it, and the key of its cosignatures."""
+class LogPolicy(Model):
+    """The log this agreement reads. vkey: signed-note verifier key; its name is the origin.
 
+    mldsa44: SHA-256 of its post-quantum key, which then has to sign too. successors: logs that may follow it, in order.
+    """
+
+    mark_interval_seconds: Positive
+    mldsa44: Digest | None
+    origin: Name
+    successors: tuple[Successor, ...]
+    vkey: Name
+
+
+class Member(Model):
+    """A witness or a mirror: the principal behind it, and the key of its cosignatures; mldsa44 as in `LogPolicy`."""
+
+    mldsa44: Digest | None
     principal: Id
     vkey: Name
 
@@ -144,6 +158,13 @@ class WitnessPolicy(Model):
     faulty: Count
     members: tuple[Member, ...]
     quorum: Positive
+
+
+class MirrorPolicy(Model):
+    """quorum of the members show that entries are not only in the tree but can be had; 0 asks for none."""
+
+    members: tuple[Member, ...]
+    quorum: Count
 
 
 class Utilisation(Model):
@@ -212,6 +233,7 @@ class Document(Model):
     limits: LimitTable
     log: LogPolicy
     mfu: Utilisation
+    mirrors: MirrorPolicy
     name: Name
     power: PowerModel
     previous: Digest | None
@@ -263,11 +285,31 @@ def _check(doc: Document) -> None:
     n, k, f = len(members), policy.quorum, policy.faulty
     if k > n or f >= k or 2 * k <= n + f:
         raise ValueError(f"witnesses: {k} of {n} with {f} faulty: expected faulty < quorum and 2·quorum > n + faulty")
+    _check_mirrors(doc)
     if (doc.version == 1) != (doc.previous is None):
         raise ValueError("previous: expected null in version 1, and a digest in every later one")
     if not doc.hardware or not all(chip.peak_gflop_per_second for chip in doc.hardware):
         raise ValueError("hardware: expected at least one kind of accelerator, and a peak for each")
     _check_numbers(doc)
+
+
+@enforces("AGR-9")
+def _check_mirrors(doc: Document) -> None:
+    """Refuse cosigners that cannot be told apart, and logs that cannot follow one another.
+
+    [AGR-9] Each mirror MUST have a principal, a key name and a key of its own, which no witness and no log has, there
+    be no fewer than their quorum, and each successor of the log have an origin and a key that no log before it has.
+    """
+    members, policy = [m.principal for m in doc.mirrors.members], doc.mirrors
+    _known("mirror", _unique("mirror", members), _holders(doc, "mirror"))
+    if policy.quorum > len(members):
+        raise ValueError(f"mirrors: quorum {policy.quorum} is more than the {len(members)} members")
+    logs: list[LogPolicy | Successor] = [doc.log, *doc.log.successors]
+    _unique("origin of a log", [log.origin for log in logs])
+    _unique("key of a log", [log.vkey for log in logs])
+    cosigners = [*doc.witnesses.members, *policy.members]
+    _unique("cosignature key", [member.vkey for member in cosigners])
+    _unique("post-quantum key", [digest for one in (*logs, *cosigners) if (digest := one.mldsa44)])
 
 
 @enforces("AGR-8")

@@ -242,6 +242,10 @@ def _agreements(world: World) -> Iterator[Case]:
     terms = {**whole, "due": [], "facilities": [], "hardware": whole["hardware"][:1]}
     people, (overseers, signatories), policy = terms["principals"], terms["bodies"], terms["witnesses"]
     first, second = policy["members"]
+    log = terms["log"]
+    itself = {name: log[name] for name in ("mldsa44", "origin", "vkey")}
+    mirrored = {"principals": [*people, {**people[0], "id": "pool", "keys": [], "roles": ["mirror"]}]}
+    same = {**first, "principal": "pool"}
     spare = [{"public": base64(demo_key("a spare").public.raw), "suite": "ed25519"}]
     for clause, why, members in (
         ("AGR-1", "a principal twice", {"principals": [*people, {**people[0], "keys": []}]}),
@@ -252,6 +256,9 @@ def _agreements(world: World) -> Iterator[Case]:
         ("AGR-2", "two quorums that share nobody", {"witnesses": {**policy, "faulty": 0, "quorum": 1}}),
         ("AGR-2", "a principal twice", {"witnesses": {**policy, "members": [first, {**second, "principal": "wharf"}]}}),
         ("AGR-2", "a key twice", {"witnesses": {**policy, "members": [first, {**second, "vkey": first["vkey"]}]}}),
+        ("AGR-9", "a quorum of no mirrors", {"mirrors": {"members": [], "quorum": 1}}),
+        ("AGR-9", "a mirror with a witness's key", {**mirrored, "mirrors": {"members": [same], "quorum": 1}}),
+        ("AGR-9", "a log that succeeds itself", {"log": {**log, "successors": [itself]}}),
         ("AGR-5", "version 2", {"version": 2, "previous": world.agreement.id}),
     ):  # fmt: skip
         raw = _agreed(world, {**terms, **members}, *signatories["members"])

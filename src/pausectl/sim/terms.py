@@ -143,8 +143,11 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
             "ARMED": limits(None, None, None),
             "PAUSED": limits(300_000_000, 20_000_000, 40_000_000, [("autonomy-suite", "2", "0.50")]),
         },
-        "log": {"mark_interval_seconds": 3_600, "origin": origin, "vkey": log_vkey},
+        "log": {
+            "mark_interval_seconds": 3_600, "mldsa44": None, "origin": origin, "successors": [], "vkey": log_vkey,
+        },
         "mfu": {"caps": ratio(50), "plausible": ratio(60), "strict": ratio(100)},
+        "mirrors": {"members": [], "quorum": 0},
         "name": "Example agreement on a coordinated pause",
         "power": {
             "chip_headroom": ratio(130),
@@ -168,7 +171,7 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
         "windows": {"anchor_at": anchor, "length_seconds": WEEK},
         "witnesses": {
             "faulty": 1 if len(roll.witnesses) > 1 else 0,
-            "members": [{"principal": name, "vkey": vkey} for name, vkey in witness_vkeys.items()],
+            "members": [{"mldsa44": None, "principal": name, "vkey": vkey} for name, vkey in witness_vkeys.items()],
             "quorum": (len(roll.witnesses) + 1) // 2 + 1 if len(roll.witnesses) > 1 else 1,
         },
     }  # fmt: skip
