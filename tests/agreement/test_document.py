@@ -235,8 +235,8 @@ def vkey(named: str, key: str, kind: int = note.TYPE_COSIGNATURE) -> str:
     [
         (vkey("wharf.example", "wharf"), "witness key .* is named twice"),
         (vkey("wharf.example", "xylem"), "two of them share a key name"),
-        (vkey("xylem.example", "wharf"), "two of them share a key, or one has the log's"),
-        (vkey("xylem.example", "ledgerco"), "two of them share a key, or one has the log's"),
+        (vkey("xylem.example", "wharf"), "two of them share a key, or one has that of a log"),
+        (vkey("xylem.example", "ledgerco"), "two of them share a key, or one has that of a log"),
         (vkey("xylem.example", "xylem", note.TYPE_ED25519), "expected vkeys of type 0x04"),
         ("xylem.example+00000000+AAAA", "verifier key"),
     ],
