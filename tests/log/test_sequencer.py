@@ -14,7 +14,7 @@ import pytest
 from pausectl.durable import Disk
 from pausectl.errors import Broken, Refused, SplitView
 from pausectl.log.sequencer import KEPT, Sequencer
-from pausectl.log.storage import create_posix, posix
+from pausectl.log.storage import posix
 from pausectl.sim import terms
 from pausectl.wire import checkpoint, merkle, note
 from pausectl.wire.tile import Bundle
@@ -29,12 +29,12 @@ def entries(start: int, end: int) -> list[bytes]:
 
 
 def opened(home: Path, disk: Disk | None = None) -> Sequencer:
-    return Sequencer(KEY, SIGNER, posix(home, disk or Disk()))
+    return Sequencer(KEY, SIGNER, posix.open(home, disk or Disk()))
 
 
 def created(home: Path, size: int, disk: Disk | None = None) -> Sequencer:
     home.mkdir()
-    create_posix(home, Disk())
+    posix.create(home, Disk())
     made = opened(home, disk)
     made.append(entries(0, size))
     return made
@@ -58,7 +58,7 @@ def test_golden_600_in_any_batches_gives_the_files_of_go(golden, tmp_path, snaps
         archive.extractall(tmp_path, filter="data")
     home = tmp_path / "home"
     home.mkdir()
-    sequencer = Sequencer(key, signer, create_posix(home, Disk()))
+    sequencer = Sequencer(key, signer, posix.create(home, Disk()))
     size = 0
     for batch in batches:
         assert sequencer.append([b"golden-%d" % index for index in range(size, size + batch)]) == size
@@ -170,7 +170,7 @@ def test_an_fsync_that_fails_ends_the_process_before_it_answers(tmp_path, when):
         "from pausectl.log.storage import posix\nfrom pausectl.sim import terms\nfrom pausectl.wire import note\n"
         "signer = terms.demo_key('log')\n"
         "key = note.VerifierKey('log.example/test', note.TYPE_ED25519, signer.public)\n"
-        "print(Sequencer(key, signer, posix(Path(sys.argv[1]), Disk())).append([b'entry-3']), flush=True)\n"
+        "print(Sequencer(key, signer, posix.open(Path(sys.argv[1]), Disk())).append([b'entry-3']), flush=True)\n"
     )
     command = ["strace", "-qq", "-o", tmp_path / "trace", "-e", f"inject=fsync:error=EIO:when={when}"]
     run = subprocess.run(
@@ -278,7 +278,7 @@ def test_partial_tiles_of_the_last_eight_checkpoints_are_kept(tmp_path):
     created(home, 250)
     recent = (250,)
     for size in range(251, 270):
-        sequencer = Sequencer(KEY, SIGNER, posix(home, Disk()), recent)
+        sequencer = Sequencer(KEY, SIGNER, posix.open(home, Disk()), recent)
         sequencer.append([b"entry"])
         recent = sequencer.recent
         partial = sorted(int(p.name) + 256 * int(p.parent.stem) for p in (home / "log/tile/0").glob("*.p/*"))
@@ -375,7 +375,7 @@ def test_a_quorum_is_not_given_up(tmp_path):
     def two_lines(raw: bytes) -> bool:
         return raw.count(b"\n") == 6
 
-    sequencer = Sequencer(KEY, SIGNER, posix(home, Disk()), (), two_lines)
+    sequencer = Sequencer(KEY, SIGNER, posix.open(home, Disk()), (), two_lines)
     sequencer.publish(twice)
     with pytest.raises(Refused, match="lacks the quorum"):
         sequencer.publish(once)
@@ -407,12 +407,12 @@ def test_a_published_checkpoint_of_another_tree_is_a_split_view(tmp_path):
 def test_another_signer_is_refused(tmp_path):
     created(tmp_path / "home", 1)
     with pytest.raises(Refused, match="expected the log's key"):
-        Sequencer(KEY, terms.demo_key("other"), posix(tmp_path / "home", Disk()))
+        Sequencer(KEY, terms.demo_key("other"), posix.open(tmp_path / "home", Disk()))
 
 
 def test_an_empty_log_never_signed(tmp_path):
     (tmp_path / "home").mkdir()
-    create_posix(tmp_path / "home", Disk())
+    posix.create(tmp_path / "home", Disk())
     sequencer = opened(tmp_path / "home")
     assert (sequencer.size, sequencer.head, sequencer.append([])) == (0, b"", 0)
     assert sequencer.tiles.root(0) == merkle.EMPTY

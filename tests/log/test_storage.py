@@ -9,7 +9,8 @@ import pytest
 
 from pausectl.durable import Disk
 from pausectl.errors import Refused, Unavailable
-from pausectl.log.storage import PosixHead, PosixObjects, create_posix, posix
+from pausectl.log.storage import posix
+from pausectl.log.storage.posix import PosixHead, PosixObjects
 
 
 @pytest.fixture(params=[False, True], ids=["cached", "cold"])
@@ -116,9 +117,9 @@ def test_of_many_processes_that_swap_one_wins(tmp_path):
 
 
 def test_a_store_is_created_once(tmp_path):
-    store = create_posix(tmp_path, Disk())
+    store = posix.create(tmp_path, Disk())
     assert store.head.read() == b""
     with pytest.raises(Refused):
-        create_posix(tmp_path, Disk())
-    posix(tmp_path, Disk()).publish(b"shown")
+        posix.create(tmp_path, Disk())
+    posix.open(tmp_path, Disk()).public.swap(b"", b"shown")
     assert store.objects.get("checkpoint") == b"shown"

@@ -27,10 +27,12 @@ from pausectl.durable import Disk
 from pausectl.errors import Broken, Refused, Unavailable, UsageFault
 from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
-from pausectl.log import admission, marks, publish, storage
+from pausectl.log import admission, marks, publish
 from pausectl.log.index import Index
 from pausectl.log.publish import Witness
 from pausectl.log.sequencer import Sequencer
+from pausectl.log.storage import posix
+from pausectl.log.storage.seams import Store
 from pausectl.predicates.checkpoint import Mark
 from pausectl.registry import enforces
 from pausectl.wire import note, tile
@@ -50,20 +52,20 @@ class Admission:
 class Log:
     """A log that is open for writing, by `create` or `open`; `close` it, or use it as a context. Not for threads."""
 
-    def __init__(self, home: Path, agreement: Agreement, signer: Signer, disk: Disk, lock: int) -> None:
+    def __init__(self, home: Path, agreement: Agreement, signer: Signer, store: Store, lock: int) -> None:
         """For `create` and `open`. lock: the file descriptor of the lock, which is now this log's to close."""
         self.home = home
         self.agreement = agreement
         self._party = _operator(agreement, signer)
         self._signer = signer
+        self.store = store
         self._lock = lock
         self._complaints: tuple[str, ...] = ()
         self._index = Index(home / "state" / "index.db")
         try:
-            store = storage.posix(home, disk)
             quorate = partial(publish.quorate, agreement=agreement)
             self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent, quorate)
-            storage.clear_stage(home, disk)
+            store.clear()
             self._begin()
             self._catch_up()
             # What witnesses probably remember; if not, they say so, which costs a second request.
@@ -92,8 +94,7 @@ class Log:
             _need_nothing(home, agreement)
             disk.put(home / "agreement.json", agreement.raw + b"\n", 0o644)
             disk.put(home / "log.vkey", _vkey_text(agreement), 0o644)
-            storage.create_posix(home, disk)
-            return cls(home, agreement, signer, disk, lock)
+            return cls(home, agreement, signer, posix.create(home, disk), lock)
         except BaseException:
             os.close(lock)
             raise
@@ -111,7 +112,7 @@ class Log:
             raise UsageFault("there is no log here", where=str(home))
         lock = durable.lock(home / "state" / "lock")
         try:
-            return cls(home, _its_agreement(home), signer, disk or Disk(), lock)
+            return cls(home, _its_agreement(home), signer, posix.open(home, disk or Disk()), lock)
         except BaseException:
             os.close(lock)
             raise
@@ -301,7 +302,7 @@ def _vkey_text(agreement: Agreement) -> bytes:
 
 
 def _make_home(home: Path, disk: Disk) -> None:
-    """The directories that the lock needs; `create_posix` makes sure of them once more."""
+    """The directories that the lock needs; `posix.create` makes sure of them once more."""
     there = next(parent for parent in (home, *home.resolve().parents) if parent.is_dir())
     disk.folder(home if home == there else home.resolve(), within=there)
     disk.folder(home / "state", within=home)

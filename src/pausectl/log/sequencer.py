@@ -18,16 +18,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
-from pausectl.errors import Broken, PausectlError, Refused, SplitView, Unavailable
+from pausectl.errors import Broken, PausectlError, Refused, SplitView
 from pausectl.history.tiles import Tiles
 from pausectl.log import growth, stage
-from pausectl.log.storage import Store
+from pausectl.log.storage.seams import Absent, Store
 from pausectl.registry import enforces
 from pausectl.wire import checkpoint, merkle, tile
 from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.keys import Signer
 from pausectl.wire.note import Note, VerifierKey
-from pausectl.wire.tile import CHECKPOINT_PATH, WIDTH, Bundle
+from pausectl.wire.tile import WIDTH, Bundle
 
 #: Of how many checkpoints the partial tiles are kept, for readers who are still at work with them.
 KEPT = 8
@@ -135,7 +135,7 @@ class Sequencer:
         if self._quorate(self._published) and not self._quorate(signed.raw):
             raise Refused("the checkpoint lacks the quorum that the published one has")
         try:
-            self._store.publish(signed.raw)
+            self._store.public.swap(self._published, signed.raw)
         except OSError as error:
             raise Refused(f"the checkpoint cannot be stored: {error.strerror}") from error
         self._published, self._seen = signed.raw, self._known
@@ -216,7 +216,7 @@ class Sequencer:
 
     def _show(self, due: bytes) -> None:
         if due != self._published:
-            self._store.publish(due)
+            self._store.public.swap(self._published, due)
             self._published, self._seen = due, self._open(due)
 
     @enforces("LOG-8")
@@ -246,7 +246,7 @@ class Sequencer:
         name = stage.name(self._known)
         try:
             raw = self._store.staging.get(name)
-        except Unavailable:
+        except Absent:
             return
         self._store.head.swap(self._head, self._head)
         files = stage.parse(raw)
@@ -254,7 +254,7 @@ class Sequencer:
         for path, data in files.items():
             self._store.objects.put(path, data, afresh=True)
         shown, seen = self._shown()
-        self._store.publish(self._due(shown, seen))
+        self._store.public.swap(shown, self._due(shown, seen))
         self._store.staging.discard(name)
 
     @enforces("LOG-10")
@@ -293,14 +293,13 @@ class Sequencer:
             raise SplitView(f"this log signed two trees of its first {seen.size} entries", self._published, self._head)
         last = self.size // WIDTH
         for path in (Bundle(last, width).path for width in range(self.size % WIDTH + 1, WIDTH + 1)):
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(Absent):
                 self._store.objects.get(path)
                 raise Refused(f"head register: expected the size that {path} is of, found {self.size}", hint=_OLD)
 
     def _shown(self) -> tuple[bytes, Checkpoint | None]:
-        try:
-            shown = self._store.objects.get(CHECKPOINT_PATH)
-        except Unavailable:
+        shown = self._store.public.read()
+        if not shown:
             return b"", None
         try:
             return shown, self._open(shown)
