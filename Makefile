@@ -37,6 +37,7 @@ pages: $(READY) ## write the generated parts of specs/ and README again; git mus
 	$(BIN)/python -m pausectl.sim.pages specs
 	$(BIN)/python -m pausectl.sim.tables specs
 	$(BIN)/python tests/test_readme.py
+	$(BIN)/python tests/test_spec_tables.py
 
 bench: $(READY) ## measure (ARGS=--quick for a short run)
 	$(BIN)/python tests/bench/run.py $(ARGS)
