@@ -17,6 +17,7 @@ import pytest
 from pausectl.agreement import document
 from pausectl.agreement.types import instant, seconds
 from pausectl.errors import Forged, Malformed, PausectlError, UsageFault
+from pausectl.history import receipt
 from pausectl.history.authority import objection
 from pausectl.history.decode import decode
 from pausectl.history.reader import open_ledger, sight
@@ -24,12 +25,25 @@ from pausectl.history.source import DirectorySource
 from pausectl.predicates import base, catalogue
 from pausectl.predicates.checkpoint import Mark
 from pausectl.predicates.close import Close
-from pausectl.sim import refused, vectors
+from pausectl.sim import refused, refused_proofs, vectors
 from pausectl.sim.evasions import evasions
 from pausectl.sim.terms import demo_key
 from pausectl.sim.world import World
 from pausectl.verify.audit import verify
-from pausectl.wire import canonical, checkpoint, dsse, keyfile, merkle, note, opening, rows, seal, statement, tile
+from pausectl.wire import (
+    canonical,
+    checkpoint,
+    dsse,
+    keyfile,
+    merkle,
+    note,
+    opening,
+    proof,
+    rows,
+    seal,
+    statement,
+    tile,
+)
 from pausectl.wire.keys import ED25519, PublicKey, base64, unbase64
 
 HERE = Path(__file__).resolve().parent
@@ -318,6 +332,9 @@ def layers(case, agreement):
         "note-signatures": lambda data: note.open(note.parse(data), [key]),
         "checkpoint": lambda data: checkpoint.parse(note.parse(data).text),
         "origin": lambda data: checkpoint.open(data, key),
+        "proof": proof.parse,
+        "proof-checkpoint": lambda data: sight(proof.parse(data).checkpoint_raw, agreement),
+        "proof-inclusion": lambda data: receipt.check(proof.parse(data), unbase64(case["entry"]), agreement),
         "vkey": lambda data: note.parse_vkey(data.decode()),
         "tile-path": lambda data: tile.parse_path(data.decode()),
         "tile": lambda data: tile.parse_hashes(data, case["width"]),
@@ -380,11 +397,17 @@ def test_what_is_right_passes_the_layers(agreement, trusted):
     claim = base.write(world.claim("avon", Close, {"heads": []}, 0))
     entry, file = dsse.sign(claim, key).raw, keyfile.format_key("avon", key, passphrase=None, salt=b"", nonce=b"")
     vkey = note.format_vkey(agreement.log_key)
-    case = {"vkey": vkey, "width": 1, "key": base64(key.public.raw), "message": base64(b"m")}
+    case = {
+        "vkey": vkey,
+        "width": 1,
+        "key": base64(key.public.raw),
+        "message": base64(b"m"),
+        "entry": base64(refused_proofs.ENTRIES[2]),
+    }
     inputs = {
         "entry": entry, "statement": claim, "agreement": agreement.raw, "note": signed.raw, "vkey": vkey.encode(),
         "path": b"tile/0/x001/x234/067.p/8", "tile": bytes(32), "bundle": b"\0\1x", "key": key.public.raw,
-        "signature": key.sign(b"m"), "key file": file,
+        "signature": key.sign(b"m"), "key file": file, "proof": refused_proofs.good(world),
     }  # fmt: skip
     assert set(inputs) == set(refused.LAYERS)
     functions = layers(case, agreement)

@@ -35,6 +35,7 @@ from pausectl.wire import (
     note,
     opening,
     pem,
+    proof,
     rows,
     seal,
     sealtree,
@@ -140,6 +141,14 @@ def requests() -> tuple[bytes, ...]:
         (7, tuple(bytes([n]) * 32 for n in range(9))),
     ]
     return tuple(witness.format_request(witness.Request(size, proof, bare)) for size, proof in proofs)
+
+
+@cache
+def proofs() -> tuple[bytes, ...]:
+    return tuple(
+        proof.format(proof.Proof(index, (bytes(32),) * hashes, head(), extra))
+        for index, hashes, extra in ((0, 0, b""), (5, 3, b""), (5, 2, b"name.json"))
+    )
 
 
 @cache
@@ -410,6 +419,7 @@ def all_targets() -> Iterator[Target]:
         ("witness.response", damaged([lines * 3]), pair(witness.parse_response, witness.format_response), [lines], 0.7),
         ("witness.conflict", damaged([b"5\n", b"0\n"]), pair(witness.parse_conflict, witness.format_conflict),
         [b"5\n"], 0.3),
+        ("proof", damaged(proofs()), pair(proof.parse, proof.format), proofs(), 1),
         ("keyfile", reworked(key_files(), lambda _, raw: raw.rstrip(b"\n") + b"\n"), pair(keyfile.parse,
         keyfile.format),
          key_files(), 1),

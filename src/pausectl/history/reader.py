@@ -28,13 +28,15 @@ LAST_INSTANT = 253_402_300_799
 class Sighting:
     """A checkpoint with a witness quorum: its tree existed `by`, and was witnessed from `first` on (POSIX seconds).
 
-    by: the k-th smallest of the cosignatures' times, which no f liars can bring forward. first: the smallest.
+    by: the k-th smallest of the cosignatures' times, which no f liars can bring forward. first: the smallest. quorum:
+    who cosigned.
     """
 
     checkpoint: Checkpoint
     first: int
     by: int
     raw: bytes
+    quorum: Quorum
 
 
 @enforces("READ-1", "MARK-1")
@@ -57,7 +59,7 @@ def sight(raw: bytes, agreement: Agreement) -> Sighting:
     first, by = rising[0], rising[agreement.document.witnesses.quorum - 1]
     if by > LAST_INSTANT:
         raise Forged(f"checkpoint of size {opened.size}: cosigned at {by} s, after the year 9999")
-    return Sighting(opened, first, by, raw)
+    return Sighting(opened, first, by, raw, quorum)
 
 
 def _quorum(agreement: Agreement, signed: Iterable[str]) -> Quorum:

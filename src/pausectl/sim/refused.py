@@ -5,7 +5,7 @@
 
 A layer is one step of reading (`LAYERS`, each row from below). An input passes every layer below its own: a check that
 is made too early or too late would hide that the right one is missing. What a layer needs to know stands in the case
-(`vkey`, `width`, `key` and `message`) or is the agreement of all vectors.
+(`vkey`, `width`, `key` and `message`, `entry`) or is the agreement of all vectors.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "statement": ("json", "statement", "predicate"),
     "agreement": ("json", "envelope", "statement", "agreement"),
     "note": ("note", "note-signatures", "checkpoint", "origin"),
+    "proof": ("proof", "proof-checkpoint", "proof-inclusion"),
     "vkey": ("vkey",),
     "path": ("tile-path",),
     "tile": ("tile",),
