@@ -278,7 +278,9 @@ def test_every_member_of_a_vector_is_explained():
 def test_every_step_of_reading_is_in_the_table():
     steps = table(page("vectors.md"), "Bytes")
     assert len(steps) == 4, "the first table under the heading is that of members"
-    rows = re.findall(r"^\| [a-z ,]+ \| (`json`|`note`|`proof`|`key-file`|`vkey`)(.*) \|$", page("vectors.md"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| [a-z ,]+ \| (`json`|`note`|`proof`|`key-file`|`vkey`)(.*) \|$", page("vectors.md"), re.MULTILINE
+    )
     named = [re.findall(r"`([a-z0-9-]+)`", "".join(row)) for row in rows]
     single = [layers[0] for layers in refused.LAYERS.values() if len(layers) == 1]
     assert named == [*(list(layers) for layers in refused.LAYERS.values() if len(layers) > 1), single]
