@@ -82,6 +82,7 @@ class Roll:
     evaluator: str = "probe"
     meter: str = "gridco"
     log: str = "ledgerco"
+    mirrors: tuple[str, ...] = ()
 
 
 def _principals(roll: Roll, publics: Mapping[str, PublicKey]) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def _principals(roll: Roll, publics: Mapping[str, PublicKey]) -> list[dict[str, 
     roles = [
         *((lab, "lab") for lab in roll.labs), *((name, "overseer") for name in roll.overseers),
         *((name, "witness") for name in roll.witnesses), (roll.evaluator, "evaluator"), (roll.meter, "meter"),
-        (roll.log, "log"),
+        (roll.log, "log"), *((name, "mirror") for name in roll.mirrors),
     ]  # fmt: skip
     return [
         {
@@ -107,10 +108,7 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
     """The document as JSON. publics: every principal's key. changes: members to replace."""
     origin = changes.get("log", {}).get("origin", ORIGIN)
     log_vkey = note.format_vkey(note.VerifierKey(origin, note.TYPE_ED25519, publics[roll.log]))
-    witness_vkeys = {
-        name: note.format_vkey(note.VerifierKey(f"{name}.example", note.TYPE_COSIGNATURE, publics[name]))
-        for name in roll.witnesses
-    }
+    witnesses, mirrors = (_cosigners(names, publics) for names in (roll.witnesses, roll.mirrors))
     anchor = changes.get("windows", {}).get("anchor_at", ANCHOR)
     year = 365 * 86_400
     document: dict[str, Any] = {
@@ -147,7 +145,7 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
             "mark_interval_seconds": 3_600, "mldsa44": None, "origin": origin, "successors": [], "vkey": log_vkey,
         },
         "mfu": {"caps": ratio(50), "plausible": ratio(60), "strict": ratio(100)},
-        "mirrors": {"members": [], "quorum": 0},
+        "mirrors": {"members": mirrors, "quorum": len(mirrors) // 2 + 1 if mirrors else 0},
         "name": "Example agreement on a coordinated pause",
         "power": {
             "chip_headroom": ratio(130),
@@ -171,11 +169,16 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
         "windows": {"anchor_at": anchor, "length_seconds": WEEK},
         "witnesses": {
             "faulty": 1 if len(roll.witnesses) > 1 else 0,
-            "members": [{"mldsa44": None, "principal": name, "vkey": vkey} for name, vkey in witness_vkeys.items()],
+            "members": witnesses,
             "quorum": (len(roll.witnesses) + 1) // 2 + 1 if len(roll.witnesses) > 1 else 1,
         },
     }  # fmt: skip
     return {**document, **changes}
+
+
+def _cosigners(names: Iterable[str], publics: Mapping[str, PublicKey]) -> list[dict[str, Any]]:
+    keys = {name: note.VerifierKey(f"{name}.example", note.TYPE_COSIGNATURE, publics[name]) for name in names}
+    return [{"mldsa44": None, "principal": name, "vkey": note.format_vkey(key)} for name, key in keys.items()]
 
 
 def agree(roll: Roll, keys: Mapping[str, PrivateKey], **changes: Any) -> Agreement:  # noqa: ANN401
@@ -188,4 +191,4 @@ def agree(roll: Roll, keys: Mapping[str, PrivateKey], **changes: Any) -> Agreeme
 
 def names(roll: Roll) -> tuple[str, ...]:
     """Everybody who needs a key."""
-    return (*roll.labs, *roll.overseers, *roll.witnesses, roll.evaluator, roll.meter, roll.log)
+    return (*roll.labs, *roll.overseers, *roll.witnesses, roll.evaluator, roll.meter, roll.log, *roll.mirrors)
