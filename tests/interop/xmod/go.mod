@@ -1,5 +1,0 @@
-module xmod
-
-go 1.25.0
-
-require golang.org/x/mod v0.37.0
