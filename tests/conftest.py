@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+
+from pausectl.net.door import Door
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,3 +33,43 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+class Hall:
+    """A server of ours on loopback, in a thread of this process. url: its address. lines: of its access log."""
+
+    def __init__(self, doors: Sequence[Door], **options: object) -> None:
+        from pausectl.net.serve import application, serve
+
+        self.lines: list[str] = []
+        self._end: Future[None] = Future()
+        said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        limits = options.get("limits")
+        app = application(doors, write=lambda lines: self.lines.extend(lines.splitlines()), **options)
+        self._thread = threading.Thread(
+            target=serve,
+            args=(app, "127.0.0.1", 0),
+            kwargs={"announce": said.put, "limits": limits, "until": self._end},
+        )
+        self._thread.start()
+        self.url = said.get(timeout=20).removeprefix("listening on ")
+
+    def close(self) -> None:
+        """End it; by then everything is in `lines`."""
+        if not self._end.done():
+            self._end.set_result(None)
+        self._thread.join()
+
+
+@pytest.fixture
+def hall() -> Iterator[Callable[..., Hall]]:
+    """`hall(doors, limits=…, health=…)`: a server of ours, for the length of a test."""
+    opened: list[Hall] = []
+
+    def build(doors: Sequence[Door], **options: object) -> Hall:
+        opened.append(Hall(doors, **options))
+        return opened[-1]
+
+    yield build
+    for each in opened:
+        each.close()
