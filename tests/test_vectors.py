@@ -25,7 +25,7 @@ from pausectl.history.source import DirectorySource
 from pausectl.predicates import base, catalogue
 from pausectl.predicates.checkpoint import Mark
 from pausectl.predicates.close import Close
-from pausectl.sim import refused, refused_proofs, vectors
+from pausectl.sim import contradictions, refused, refused_proofs, vectors
 from pausectl.sim.evasions import evasions
 from pausectl.sim.terms import demo_key
 from pausectl.sim.world import World
@@ -34,6 +34,7 @@ from pausectl.wire import (
     canonical,
     checkpoint,
     dsse,
+    evidence,
     keyfile,
     merkle,
     note,
@@ -341,6 +342,8 @@ def layers(case, agreement):
         "bundle": lambda data: tile.parse_bundle(data, case["width"]),
         "public-key": lambda data: PublicKey(ED25519, data),
         "ed25519": lambda data: _ed25519(data, case),
+        "evidence": evidence.parse,
+        "evidence-check": lambda data: evidence.check(evidence.parse(data), key),
         "key-file": keyfile.parse,
         "key-file-open": lambda data: keyfile.open_key(data, None),
     }
@@ -408,6 +411,7 @@ def test_what_is_right_passes_the_layers(agreement, trusted):
         "entry": entry, "statement": claim, "agreement": agreement.raw, "note": signed.raw, "vkey": vkey.encode(),
         "path": b"tile/0/x001/x234/067.p/8", "tile": bytes(32), "bundle": b"\0\1x", "key": key.public.raw,
         "signature": key.sign(b"m"), "key file": file, "proof": refused_proofs.good(world),
+        "evidence": contradictions.example(),
     }  # fmt: skip
     assert set(inputs) == set(refused.LAYERS)
     functions = layers(case, agreement)

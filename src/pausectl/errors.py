@@ -72,12 +72,16 @@ class Forged(PausectlError):
 
 
 class SplitView(Forged):
-    """One log signed two histories. Both signed notes are kept: together they are the proof."""
+    """One log signed two histories. Both signed notes are kept: together they are the proof.
+
+    evidence: an evidence file (`wire.evidence`), where whoever met them could make one; of two sizes it takes the tree.
+    """
 
     def __init__(self, message: str, first: bytes, second: bytes, *, where: str = "") -> None:
         super().__init__(message, where=where, hint="keep both checkpoints: together they prove it to anyone")
         self.first = first
         self.second = second
+        self.evidence = b""
 
 
 class Broken(PausectlError):

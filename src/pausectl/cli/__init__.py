@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "agreement": ("agreement", "Draft, sign and show an agreement."),
     "lab": ("lab", "Seal telemetry, attest and submit, as a lab."),
     "log": ("log", "Run a log: init, add, cosign, fsck."),
+    "evidence": ("evidence", "Check a file that says that a log signed two histories."),
     "keygen": ("keys", "Make a key."),
     "sim": ("sim", "Play a cheat and see which rule catches it."),
 }

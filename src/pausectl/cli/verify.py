@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pausectl.cli.files import agreement_option, load_agreement, moment, naming, read, write
-from pausectl.errors import PausectlError, UsageFault
+from pausectl.errors import PausectlError, SplitView, UsageFault
 from pausectl.history import bundle as pocket
 from pausectl.history.reader import open_ledger
 from pausectl.history.source import open_source
@@ -33,14 +33,21 @@ from pausectl.verify.resume import Resumption
 @click.option(
     "--state", "state_file", type=click.Path(path_type=Path), help="Go on from here, and save the state here."
 )
+@click.option(
+    "--evidence", "evidence_file", type=click.Path(path_type=Path),
+    help="If the log signed two histories, write here what convicts it.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--offline", is_flag=True, help="Refuse to open a socket.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes for large ledgers; as many as there are cores.")
-def verify(as_json: bool, **options: Any) -> int:  # noqa: ANN401
+def verify(as_json: bool, evidence_file: Path | None, **options: Any) -> int:  # noqa: ANN401
     """Judge the ledger at SOURCE: a log directory, a bundle, or a URL."""
     try:
         report = _verify(**options)
     except PausectlError as error:
+        if evidence_file is not None and isinstance(error, SplitView) and error.evidence:
+            write(evidence_file, error.evidence, replace=True)
+            error.hint = f"{evidence_file} convicts the log; 'pausectl evidence check' shows it to anyone"
         if as_json:
             click.echo(json.dumps({"error": {"code": error.exit_code, "message": str(error), "hint": error.hint}}))
         raise

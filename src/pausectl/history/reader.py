@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.quorum import Quorum, count
-from pausectl.errors import Forged, PausectlError, SplitView, Unavailable
+from pausectl.errors import Forged, Malformed, PausectlError, SplitView, Unavailable
 from pausectl.history.tiles import Fetch, Tiles
 from pausectl.registry import enforces
-from pausectl.wire import checkpoint, cosignature, note, tile
+from pausectl.wire import checkpoint, cosignature, evidence, note, tile
 from pausectl.wire.checkpoint import Checkpoint
 
 #: 9999-12-31T23:59:59Z, after which no instant can be written.
@@ -109,6 +109,17 @@ class Ledger:
             )
         if self.tiles.root(seen.size) != seen.root:
             raise SplitView(f"the log signed two different trees of its first {seen.size} entries", raw, self.head.raw)
+
+    def evidence(self, split: SplitView, got: tuple[str, str]) -> bytes:
+        """The evidence file of a split view that this tree is one side of, or b"" if it takes more than this tree.
+
+        got: where each of the two checkpoints is from.
+        """
+        pair = ((got[0], split.first), (got[1], split.second))
+        try:
+            return evidence.format(evidence.prove(*pair, self.tiles.read))
+        except Malformed:  # a checkpoint of size 0
+            return b""
 
 
 def open_ledger(fetch: Fetch, agreement: Agreement) -> Ledger:

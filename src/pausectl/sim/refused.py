@@ -41,6 +41,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "key": ("public-key",),
     "signature": ("ed25519",),
     "key file": ("key-file", "key-file-open"),
+    "evidence": ("evidence", "evidence-check"),
 }
 
 MALFORMED, FORGED = "Malformed", "Forged"

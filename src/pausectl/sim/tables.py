@@ -20,7 +20,7 @@ from textwrap import shorten
 
 from pausectl.accounting import compute
 from pausectl.accounting import energy as physics
-from pausectl.sim import lateweek
+from pausectl.sim import contradictions, lateweek
 from pausectl.sim.evasions import Evasion, evasions
 from pausectl.sim.pages import BLOCK
 from pausectl.sim.world import BUSY, FLEET, PUE, QUIET, SKU, Shares, World
@@ -30,7 +30,8 @@ from pausectl.verify.rules.catalogue import CHAPTERS
 
 #: Pages in reading order; those that are not here come last.
 ORDER = (
-    "statements", "ledger", "proof", "log", "agreement", "header", "lifecycle", "sealing", "reading", "verification",
+    "statements", "ledger", "proof", "log", "mirror", "evidence", "agreement", "header", "lifecycle", "sealing",
+    "reading", "verification",
 )  # fmt: skip
 ID = r"[A-Z][A-Z0-9]*(?:-[A-Z][A-Z0-9]*)*-\d+"
 CLAUSE = re.compile(rf"^(?:[-*+] |\d+\. )?\*\*\[({ID})\]\*\* ((?:.+\n)+?)(?=\n|[-*+] |\d+\. |[#|>]|\Z)", re.MULTILINE)
@@ -163,10 +164,14 @@ def _week(part: Callable[[], str]) -> Callable[[Path], str]:
     return lambda _specs: part()
 
 
+def _evidence() -> str:
+    return f"```\n{contradictions.example().decode()}```\n"
+
+
 PARTS: dict[str, Callable[[Path], str]] = {
     "index": index, "caught": caught, "blindspots": blindspots, "glance": glance, "worked": worked,
     "detection": detection, "head": _week(lateweek.head), "times": _week(lateweek.times),
-    "ticks": _week(lateweek.ticks), "intervals": _week(lateweek.intervals),
+    "ticks": _week(lateweek.ticks), "intervals": _week(lateweek.intervals), "evidence": _week(_evidence),
 }  # fmt: skip
 
 

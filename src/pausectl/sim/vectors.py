@@ -23,7 +23,7 @@ from pausectl.agreement.types import instant
 from pausectl.errors import Broken, PausectlError, UsageFault
 from pausectl.history.reader import sight
 from pausectl.predicates import base
-from pausectl.sim import examples, refused, refused_proofs, seals
+from pausectl.sim import contradictions, examples, refused, refused_proofs, seals
 from pausectl.sim.evasions import Evasion, evasions
 from pausectl.sim.play import catch
 from pausectl.sim.terms import Roll
@@ -156,7 +156,7 @@ def _seals() -> Files:
 
 def _refused(world: World) -> Files:
     found: dict[str, list[dict[str, Any]]] = {}
-    for case in (*refused.cases(world), *refused_proofs.cases(world)):
+    for case in (*refused.cases(world), *refused_proofs.cases(world), *contradictions.cases(world)):
         found.setdefault(case.id, []).append(case.json())
     for clause, cases in found.items():
         yield f"bytes/{clause}.json", _json(cases)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pausectl.agreement.document import Agreement
-from pausectl.errors import PausectlError
+from pausectl.errors import PausectlError, SplitView
 from pausectl.history.parallel import Progress, decoded
 from pausectl.history.reader import Ledger, open_ledger, open_seen
 from pausectl.history.replay import History, replay
@@ -67,16 +67,26 @@ def verify(
         try:
             ledger.agrees_with(open_seen(raw, agreement), raw)
         except PausectlError as error:
-            raise error.at(name) from error
+            raise _convicted(ledger, error, name).at(name) from error
     judgement = Judgement()
     history = History(agreement, ledger.head, ledger.tiles.root, as_of=as_of, on_settled=judgement.settled)
     if resumption is not None:
         resume.load(resumption, ledger, history, judgement)
-    replay(history, decoded(ledger, history.size, jobs, progress))
+    try:
+        replay(history, decoded(ledger, history.size, jobs, progress))
+    except SplitView as error:
+        raise _convicted(ledger, error, "a mark in the ledger") from None
     if resumption is not None:
         resume.save(resumption, ledger, history, judgement)
     history.finish()
     return report(ledger, history, judge(history, judgement), lab=lab)
+
+
+def _convicted(ledger: Ledger, error: PausectlError, first: str) -> PausectlError:
+    """A split view with its evidence; any other error as it is. first: where the first of its checkpoints is from."""
+    if isinstance(error, SplitView):
+        error.evidence = ledger.evidence(error, (first, "the head of the ledger"))
+    return error
 
 
 def report(ledger: Ledger, history: History, judgement: Judgement, *, lab: str | None = None) -> Report:
