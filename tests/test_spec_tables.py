@@ -279,7 +279,9 @@ def test_every_step_of_reading_is_in_the_table():
     steps = table(page("vectors.md"), "Bytes")
     assert len(steps) == 4, "the first table under the heading is that of members"
     rows = re.findall(
-        r"^\| [a-z ,]+ \| (`json`|`note`|`proof`|`key-file`|`evidence`|`vkey`)(.*) \|$", page("vectors.md"), re.MULTILINE
+        r"^\| [a-z ,]+ \| (`json`|`note`|`proof`|`key-file`|`evidence`|`vkey`)(.*) \|$",
+        page("vectors.md"),
+        re.MULTILINE,
     )
     named = [re.findall(r"`([a-z0-9-]+)`", "".join(row)) for row in rows]
     single = [layers[0] for layers in refused.LAYERS.values() if len(layers) == 1]
