@@ -36,7 +36,7 @@ with Log.create(home, agreement, keys[roll.log], now) as log:
     state = home / "state" / "witness"
     state.mkdir()
     witnesses = [
-        Witness(key.name, keys[name], agreement.log_key, state / key.name)
+        Witness.beside(key.name, keys[name], agreement.log_key, state / key.name)
         for name, key in agreement.witness_keys.items()
     ]
     log.cosign([partial(witness.cosign, now=now) for witness in witnesses], now)

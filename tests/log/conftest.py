@@ -59,7 +59,7 @@ class World:
     def witnesses(self, state: Path, clock=None) -> list:
         """One callable for each witness of the agreement, which tells the time by this world's clock."""
         made = [
-            Witness(key.name, self.keys[name], self.agreement.log_key, state / name)
+            Witness.beside(key.name, self.keys[name], self.agreement.log_key, state / name)
             for name, key in self.agreement.witness_keys.items()
         ]
         return [lambda request, w=w: w.cosign(request, (clock or (lambda: self.now))()) for w in made]

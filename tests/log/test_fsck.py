@@ -24,7 +24,8 @@ def whole(parties, tmp_path_factory):
     roll, keys, agreement = parties
     folder = tmp_path_factory.mktemp("fsck")
     state = [
-        Witness(key.name, keys[name], agreement.log_key, folder / name) for name, key in agreement.witness_keys.items()
+        Witness.beside(key.name, keys[name], agreement.log_key, folder / name)
+        for name, key in agreement.witness_keys.items()
     ]
     now = terms.seconds(terms.ANCHOR)
     with Log.create(folder / "home", agreement, keys[roll.log], now) as log:

@@ -123,7 +123,9 @@ def _publish(opened: Log, home: Path, keys: Sequence[tuple[str, PrivateKey]], in
         return
     state = home / "state" / "witness"
     state.mkdir(exist_ok=True)
-    witnesses = [Witness(name, key, opened.agreement.log_key, state / quote(name, safe="")) for name, key in keys]
+    witnesses = [
+        Witness.beside(name, key, opened.agreement.log_key, state / quote(name, safe="")) for name, key in keys
+    ]
     opened.cosign([partial(witness.cosign, now=instant) for witness in witnesses], instant)
     for complaint in opened.complaints:
         click.echo(f"witness: {safe(complaint)}", err=True)

@@ -26,7 +26,7 @@ class DurableLedger:
         state = home / "state" / "witness"
         state.mkdir()
         self._witnesses = [
-            Witness(key.name, keys[principal], agreement.log_key, state / key.name)
+            Witness.beside(key.name, keys[principal], agreement.log_key, state / key.name)
             for principal, key in agreement.witness_keys.items()
         ]
 

@@ -1,131 +1,163 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""May I cosign this? A decision without a clock or a disk, and around it the memory that makes it worth something.
+r"""A witness: the decision (`decision`) and around it the memory that makes it worth something.
 
-    witness = Witness("wharf.example", signer, log_key, Path("state"))
-    witness.cosign(request, now)        the body of add-checkpoint in, signature lines out; or b"5\n", the size I know
+Witness.init(Path("state"), [("wharf.example", signer)])
+witness = Witness.open(Path("state"), [("wharf.example", signer)])
+witness.add_log([log_key])
+witness.cosign(request, now)        the body of add-checkpoint in, signature lines out; or b"5\n", the size I know
 
-    state/<hex SHA-256 of the origin>/checkpoint    what was cosigned last, with our line: all there is to remember
-                                      split-5.first, split-5.second    two trees of one size, both signed by the log
-                                      refused, refused.known           the last request whose proof did not hold
-
-The checkpoint is C2SP's monitoring resource too: a web server may serve it at `<origin hash>/checkpoint` as it is.
+state/witness.db                                    the memory (`memory`)
+state/<hex SHA-256 of the origin>/checkpoint        the second memory (`second`), here or in another place
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from pausectl import durable
 from pausectl.durable import Disk
-from pausectl.errors import Forged, Malformed, PausectlError, Refused, SplitView, Unavailable, UsageFault
+from pausectl.errors import PausectlError, Refused, SplitView, Unavailable, UsageFault
 from pausectl.registry import enforces
 from pausectl.wire import checkpoint, cosignature, merkle, note, witness
 from pausectl.wire.checkpoint import Checkpoint
-from pausectl.wire.keys import Signer
-from pausectl.wire.note import Note, Signature, VerifierKey
-from pausectl.wire.witness import Request
+from pausectl.wire.keys import SUITES, Signer
+from pausectl.wire.note import Note, VerifierKey
+from pausectl.witness.decision import Inconsistent, Known, authenticate, decide, evidence_of
+from pausectl.witness.memory import Evidence, Memory, Step
+from pausectl.witness.second import Second, make
+
+#: A key name and what signs under it.
+Cosigner = tuple[str, Signer]
+
+#: POSIX seconds, or who tells them: a server asks the clock when its turn has come, not when it began to wait.
+Time = int | Callable[[], int]
+
+_RECOVER = "'pausectl witness recover' takes over what the second memory has; nothing is cosigned before"
 
 
-class Inconsistent(Forged):
-    """A checkpoint that the log signed, and a proof that does not show that it extends what was cosigned before.
-
-    Not a `SplitView`: anybody can send a good checkpoint with a bad proof, and must not make a witness accuse a log.
-    """
+def origin_hash(origin: str) -> str:
+    """SHA-256 in hexadecimal, by which a log is called in paths."""
+    return hashlib.sha256(origin.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a witness cosigned last: the checkpoint, when (POSIX seconds), and the note as the log signed it."""
-
-    checkpoint: Checkpoint
-    time: int
-    raw: bytes
-
-
-#: Subclasses before their bases.
-_STATUS: tuple[tuple[type[PausectlError], int], ...] = (
-    (Malformed, 400), (SplitView, 422), (Inconsistent, 422), (Forged, 403), (Refused, 404), (Unavailable, 503),
-)  # fmt: skip
-
-
-# ── the decision ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@enforces("WTN-1", "WTN-2")
-def authenticate(request: Request, log_key: VerifierKey) -> Signature:
-    """The log's signature line of the checkpoint that is to be cosigned.
-
-    [WTN-1] A witness MUST refuse a checkpoint of an origin that it was not told to witness.
-
-    [WTN-2] A witness MUST refuse a checkpoint without a valid signature by the log's key, or with one that fails.
-    """
-    if request.checkpoint.origin != log_key.name:
-        raise Refused(f"origin: expected {log_key.name!r}, found {request.checkpoint.origin!r}")
-    return note.open(request.signed, [log_key])[0]
-
-
-@enforces("WTN-3", "WTN-4", "WTN-5")
-def decide(request: Request, known: Known | None) -> int | None:
-    """None to cosign, or the size to answer with, after which the log may try again.
-
-    [WTN-3] A witness MUST refuse a request whose old size is larger than its checkpoint.
-
-    [WTN-4] A witness MUST answer a request whose old size is not the size it cosigned last with that size, 0 if it
-    never cosigned, and with no cosignature.
-
-    [WTN-5] A witness MUST NOT cosign a tree of size 0 with another root than SHA-256(""), a proof from size 0 that is
-    not empty, another root for the size it cosigned last, or a larger tree whose proof does not hold.
-    """
-    new, old = request.checkpoint, known.checkpoint if known else None
-    if request.old_size > new.size:
-        raise Malformed(f"old size: expected at most {new.size}, found {request.old_size}", where="add-checkpoint")
-    if request.old_size != (old.size if old else 0):
-        return old.size if old else 0
-    if new.size == 0 and new.root != merkle.EMPTY:
-        raise Inconsistent('tree of size 0: expected the root SHA-256("")')
-    if old is None or old.size == 0:
-        if request.proof:
-            raise Inconsistent("proof from size 0: expected an empty one, from which nothing has to follow")
-        return None
-    if known and old.size == new.size and old.root != new.root:
-        raise SplitView(f"the log signed two trees of {new.size} entries", known.raw, request.checkpoint_raw)
-    try:
-        merkle.check_consistency(old.size, old.root, new.size, new.root, request.proof)
-    except Forged as error:
-        what = f"size {new.size} is not shown to extend size {old.size}, which was cosigned: {error}"
-        raise Inconsistent(what) from error
-    return None
-
-
-def http_status(error: PausectlError) -> int:
-    """The status of tlog-witness that answers this error."""
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-
-
-# ── the memory ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def cosigner_key(name: str, signer: Signer) -> VerifierKey:
+    """What verifies this cosigner's lines."""
+    return VerifierKey(name, SUITES[signer.public.suite].cosignature_type, signer.public)
 
 
 class Witness:
-    """One witness of one log. Any number of threads and processes may share its state."""
+    """One witness, of any number of logs. Any number of threads and processes may share its state."""
 
-    def __init__(
-        self, name: str, signer: Signer, log_key: VerifierKey, state: Path, *, disk: Disk | None = None
+    def __init__(self, cosigners: Sequence[Cosigner], memory: Memory, second: Second) -> None:
+        """For `open` and `beside`."""
+        self.keys = _keys(cosigners)
+        self._cosigners = tuple(cosigners)
+        self._memory = memory
+        self._second = second
+
+    # ── making and opening ──
+
+    @classmethod
+    def init(
+        cls, state: Path, cosigners: Sequence[Cosigner], *, second: Path | None = None, disk: Disk | None = None
     ) -> None:
-        """name: of our cosignature key, as in its vkey. state: a directory, of which we use the one for this log."""
-        self.key = VerifierKey(name, note.TYPE_COSIGNATURE, signer.public)
-        self._signer = signer
-        self._log_key = log_key
-        self._disk = disk or Disk()
-        self._home = state / hashlib.sha256(log_key.name.encode()).hexdigest()
-        there = next(parent for parent in (state, *state.resolve().parents) if parent.is_dir())
-        self._disk.folder(self._home if there == state else self._home.resolve(), within=there)
+        """Make the memories of a witness in the directory `state`, the second one in `second` if that is given.
 
-    @enforces("WTN-6", "WTN-7")
-    def cosign(self, request: bytes, now: int) -> bytes:
-        """Answer the body of add-checkpoint at `now` (POSIX seconds): signature lines, or the size we cosigned last.
+        Where they are, nothing changes but keys that were added. Refused for those of another witness. If the first
+        memory is missing, what the second one has is taken over.
+        """
+        disk = disk or Disk()
+        make(state, disk)
+        vkeys, path = _vkeys(_keys(cosigners)), state / "witness.db"
+        held = durable.lock(state / "lock", wait=True)
+        try:
+            new = not path.exists()
+            if new:
+                Second(second or state, disk).create(vkeys)
+                Memory.create(path, vkeys, str(second.absolute()) if second else "", disk)
+            memory = Memory.open(path)
+            ours, place = memory.identity
+            if not vkeys.startswith(ours) or (second and place != str(second.absolute())):
+                raise Refused("a witness with another key or another second memory is here", where=str(state))
+            if vkeys != ours:
+                with memory.step() as step:
+                    step.become(vkeys, place)
+                Second(Path(place or state), disk).create(vkeys)
+            if new:
+                cls(cosigners, memory, Second(Path(place or state), disk)).recover()
+            memory.close()
+        finally:
+            os.close(held)
+
+    @classmethod
+    def open(cls, state: Path, cosigners: Sequence[Cosigner], *, disk: Disk | None = None) -> Witness:
+        """A witness that was made by `init`. Unavailable, with the reason, if its memory cannot be relied on."""
+        memory = Memory.open(state / "witness.db")
+        vkeys, place = memory.identity
+        if vkeys != _vkeys(_keys(cosigners)):
+            first = vkeys.split("\n")[0]
+            raise Refused(f"key: expected that of {first}, whose memory this is", where=str(state))
+        second = Second(Path(place) if place else state, disk or Disk())
+        second.check(vkeys)
+        opened = cls(cosigners, memory, second)
+        opened._check_memories()
+        return opened
+
+    @classmethod
+    def beside(
+        cls, name: str, signer: Signer, log_key: VerifierKey, state: Path, *, disk: Disk | None = None
+    ) -> Witness:
+        """A witness in the process of its log, for simulations and trials: its memory is made if there is none."""
+        if not (state / "witness.db").exists():
+            cls.init(state, [(name, signer)], disk=disk)
+        opened = cls.open(state, [(name, signer)], disk=disk)
+        if log_key.name not in opened.logs:
+            opened.add_log([log_key])
+        return opened
+
+    # ── logs ──
+
+    @property
+    def logs(self) -> dict[str, tuple[VerifierKey, ...]]:
+        """Origin → keys of each log that is witnessed."""
+        return {origin: _parsed(vkeys) for origin, vkeys in self._memory.logs().items()}
+
+    def add_log(self, log_keys: Sequence[VerifierKey], origin: str = "") -> None:
+        """Witness a log from now on. origin: if it is not the name of its first key.
+
+        Refused if the origin is witnessed with other keys: a change of keys is a removal and an addition.
+        """
+        if any(key.type not in {entry.note_type for entry in SUITES.values()} for key in log_keys[:1]):
+            raise UsageFault(f"key of a log: expected type 0x01, found 0x{log_keys[0].type:02x}")
+        origin = origin or log_keys[0].name
+        Checkpoint(origin, 0, merkle.EMPTY)  # an origin that no checkpoint can have is refused here
+        told = _vkeys(log_keys)
+        with self._memory.step() as step:
+            known = step.log(origin)
+            if known not in (None, told):
+                raise Refused(f"origin {origin!r} is witnessed with other keys", hint="remove it first")
+            step.watch(origin, told)
+
+    @enforces("WTN-14")
+    def remove_log(self, origin: str) -> None:
+        """Witness a log no more; UsageFault if it was not.
+
+        [WTN-14] A witness MUST remember what it cosigned last of a log that it was told to witness no more.
+        """
+        with self._memory.step() as step:
+            if not step.unwatch(origin):
+                raise UsageFault(f"origin {origin!r} is not witnessed here")
+
+    # ── cosigning ──
+
+    @enforces("WTN-6", "WTN-7", "WTN-12")
+    def cosign(self, request: bytes, now: Time) -> bytes:
+        """Answer the body of add-checkpoint at `now`: signature lines, or the size we cosigned last.
 
         Malformed, Refused (origin), Forged (signature), Inconsistent or SplitView (tree), Unavailable (our own memory
         or clock); `http_status` tells them apart.
@@ -134,62 +166,133 @@ class Witness:
         cosigned before, before the cosignature leaves it.
 
         [WTN-7] A witness MUST NOT cosign at a time before that of its last cosignature.
+
+        [WTN-12] A witness with several keys MUST answer with one line by each, all of one time.
         """
-        if now < 1:
-            raise UsageFault(f"time: expected POSIX seconds, found {now}")
         asked = witness.parse_request(request)
-        log_line = authenticate(asked, self._log_key)
-        held = durable.lock(self._home / "lock", wait=True)
-        try:
-            known = self._load()
-            conflict = self._decided(asked, known, request)
-            if conflict is not None:
-                return witness.format_conflict(conflict)
-            if known and now < known.time:
-                raise Unavailable(f"clock: expected {known.time} or later, when we cosigned last, found {now}")
-            line = cosignature.cosign(asked.signed.text, self.key.name, self._signer, now)
-            self._disk.put(self._home / "checkpoint", Note(asked.signed.text, (log_line, line)).raw)
-        finally:
-            os.close(held)
-        return witness.format_response([line])
+        origin = asked.checkpoint.origin
+        log_lines = authenticate(asked, _parsed(self._memory.log(origin) or ""))
+        hash = origin_hash(origin)
+        with self._second.held(hash):
+            fault: PausectlError | None = None
+            with self._memory.step() as step:
+                known = self._known(step, origin, hash)
+                time = now if isinstance(now, int) else now()
+                if time < 1:
+                    raise UsageFault(f"time: expected POSIX seconds, found {time}")
+                try:
+                    conflict = decide(asked, known)
+                except (SplitView, Inconsistent) as error:
+                    fault = error
+                    step.keep(evidence_of(error, asked, known, request, time))
+                else:
+                    if conflict is not None:
+                        return witness.format_conflict(conflict)
+                    if known and time < known.time:
+                        raise Unavailable(f"clock: expected {known.time} or later, when we cosigned last, found {time}")
+                    text = asked.signed.text
+                    lines = [cosignature.cosign(text, name, signer, time) for name, signer in self._cosigners]
+                    kept = Note(text, (*log_lines, *lines)).raw
+                    step.remember(origin, hash, asked.checkpoint.size, time, kept)
+            if fault is not None:
+                raise fault
+            self._second.write(hash, kept)
+        return witness.format_response(lines)
+
+    def checkpoint(self, origin: str) -> bytes | None:
+        """What we cosigned last of a log, with its lines and ours, or None."""
+        return self.published(origin_hash(origin))
+
+    def published(self, hash: str) -> bytes | None:
+        """The same, by the SHA-256 of the origin in hexadecimal."""
+        return self._memory.published(hash)
 
     @property
-    def checkpoint(self) -> bytes | None:
-        """What we cosigned last, with the log's line and ours, as `GET <origin hash>/checkpoint` has it, or None."""
-        path = self._home / "checkpoint"
-        return path.read_bytes() if path.exists() else None
+    def evidence(self) -> list[Evidence]:
+        """What was kept of logs that cannot be right."""
+        return self._memory.evidence()
 
-    def _load(self) -> Known | None:
-        raw = self.checkpoint
-        if raw is None:
-            return None
+    def recover(self) -> list[str]:
+        """Take over what the second memory has and the first has not; the origins of what was taken."""
+        taken = []
+        for hash in self._second.hashes():
+            with self._second.held(hash), self._memory.step() as step:
+                found = self._read(self._second.read(hash) or b"", str(self._second.place / hash))
+                origin = found.checkpoint.origin
+                last = step.last(origin)
+                known = self._read(last, str(self._memory.path)) if last else None
+                if known is None or not known.covers(found):
+                    step.remember(origin, hash, found.checkpoint.size, found.time, found.raw)
+                    taken.append(origin)
+        return taken
+
+    # ── remembering ──
+
+    def _known(self, step: Step, origin: str, hash: str) -> Known | None:
+        last = step.last(origin)
+        known = self._read(last, str(self._memory.path)) if last else None
+        second = self._second.read(hash)
+        if second is not None and second != last:
+            self._compare(known, self._read(second, str(self._second.place / hash)))
+        return known
+
+    @enforces("WTN-11")
+    def _compare(self, known: Known | None, second: Known) -> None:
+        """Refuse a memory that is behind what left us.
+
+        [WTN-11] A witness MUST refuse to start, and to cosign, when its second memory holds a cosignature that is
+        larger or later than what its first memory holds of that log.
+        """
+        if known is None or not known.covers(second):
+            has = f"size {known.checkpoint.size} at {known.time}" if known else "nothing"
+            found = f"size {second.checkpoint.size} at {second.time}"
+            what = f"the memory was set back: of {second.checkpoint.origin} it has {has}, and {found} left us"
+            raise Unavailable(what, where=str(self._memory.path), hint=_RECOVER)
+
+    def _check_memories(self) -> None:
+        notes = {origin_hash(origin): raw for origin, raw in self._memory.notes().items()}
+        known = {hash: self._read(raw, str(self._memory.path)) for hash, raw in notes.items()}
+        for hash in self._second.hashes():
+            raw = self._second.read(hash)
+            if raw is not None and raw != notes.get(hash):
+                second = self._read(raw, str(self._second.place / hash))
+                # Another process may have cosigned between the two readings, and then only the newest reading counts.
+                fresh = self._memory.published(hash)
+                self._compare(self._read(fresh, str(self._memory.path)) if fresh else known.get(hash), second)
+
+    def _read(self, raw: bytes, where: str) -> Known:
+        """What was cosigned, if our own line is on it and holds."""
         try:
-            opened, signed = checkpoint.open(raw, self._log_key)
-            time = cosignature.cosignatures(signed, [self.key])[self.key.name]
-        except (PausectlError, KeyError) as error:
+            signed = note.parse(raw)
+            opened = checkpoint.parse(signed.text)
+            time = min(cosignature.cosignatures(signed, self.keys).values())
+        except (PausectlError, ValueError) as error:
             hint = "nothing is cosigned before it is restored; a witness that starts anew can be shown another history"
-            where = str(self._home / "checkpoint")
             raise Unavailable(f"what we cosigned last is damaged: {error}", where=where, hint=hint) from error
         return Known(opened, time, raw)
 
-    @enforces("WTN-8")
-    def _decided(self, asked: Request, known: Known | None, request: bytes) -> int | None:
-        """The decision; what speaks against the log is kept.
+    # ── ending ──
 
-        [WTN-8] A witness MUST keep both checkpoints when a log signs two trees of one size, and the last request that
-        it refused for its tree although the log signed it.
-        """
-        try:
-            return decide(asked, known)
-        except SplitView as split:
-            first = self._home / f"split-{asked.checkpoint.size}.first"
-            if not first.exists():
-                self._disk.put(first.with_suffix(".second"), split.second)
-                self._disk.put(first, split.first)
-            raise split.at(str(first)) from None
-        except Inconsistent:
-            # Only the last one: strangers can send any number of bad proofs.
-            self._disk.put(self._home / "refused", request)
-            if known:
-                self._disk.put(self._home / "refused.known", known.raw)
-            raise
+    def close(self) -> None:
+        """Let the memory go."""
+        self._memory.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _keys(cosigners: Sequence[Cosigner]) -> tuple[VerifierKey, ...]:
+    return tuple(cosigner_key(name, signer) for name, signer in cosigners)
+
+
+def _vkeys(keys: Sequence[VerifierKey]) -> str:
+    return "".join(f"{note.format_vkey(key)}\n" for key in keys)
+
+
+def _parsed(vkeys: str) -> tuple[VerifierKey, ...]:
+    return tuple(note.parse_vkey(line) for line in vkeys.splitlines())
