@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pausectl.durable import Disk
-from pausectl.errors import Refused, Unavailable, UsageFault
+from pausectl.errors import Broken, Refused, Unavailable, UsageFault
 from pausectl.history.decode import decode
 from pausectl.history.source import DirectorySource
 from pausectl.history.tiles import Tiles
@@ -148,6 +150,22 @@ def test_creation_killed_at_every_system_call_can_be_finished(world, in_child, t
         assert fsck(home, world.agreement) == []
         at += 1
     assert at > 40
+
+
+def test_a_full_disk_at_the_start_is_a_reason_and_room_is_enough_to_go_on(world):
+    """The commit that has to be finished does not fit: not an exception of the interpreter's, and nothing lost."""
+
+    def full(call, path):
+        if call == "create" and "tile" in path.parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    world.create().close()
+    with world.open(disk=Disk(full)) as log, pytest.raises(Broken, match="half way"):
+        log.add([world.entry(0)])
+    with pytest.raises(Unavailable, match="cannot be opened: No space left"):
+        world.open(disk=Disk(full))
+    with world.open() as log:
+        assert log.add([world.entry(0)]) == [Admission(1, dsse.parse(world.entry(0)).statement_id, True)]
 
 
 # ── admission ──

@@ -10,13 +10,17 @@ power cuts (FULL alone, Python's default, lost six times); it may lose everythin
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pausectl import durable
+from pausectl.errors import Broken
 from pausectl.wire.merkle import EMPTY, Hash
 
 _VERSION = 1
+_FSYNC = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 _SCHEMA = f"""
 PRAGMA user_version = {_VERSION};
 CREATE TABLE IF NOT EXISTS statement (id BLOB PRIMARY KEY, leaf INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -59,37 +63,62 @@ class Index:
         try:
             self._db = _open(path)
             self.book = _read(self._db)
-        except (sqlite3.DatabaseError, ValueError):
+        except (sqlite3.Error, ValueError) as error:
+            _need_no_lost_sync(path, error)
             # Derived, so a file that is no index of ours is simply made again.
-            self._db = _fresh(path)
+            with self._told():
+                self._db = _fresh(path)
             self.book = Book()
 
     def find(self, statement_id: str) -> int | None:
-        """The first leaf with this statement to effect, or None."""
-        row = self._db.execute("SELECT leaf FROM statement WHERE id = ?", (bytes.fromhex(statement_id),)).fetchone()
+        """The first leaf with this statement to effect, or None. Broken if that cannot be read."""
+        with self._told():
+            row = self._db.execute("SELECT leaf FROM statement WHERE id = ?", (bytes.fromhex(statement_id),)).fetchone()
         return None if row is None else int(row[0])
 
     def record(self, leaves: Iterable[tuple[str, int]], book: Book) -> None:
-        """Add (statement id, leaf) in order of leaves, of which the first of an id stays, and what is known now."""
+        """Add (statement id, leaf) in order of leaves, of which the first of an id stays, and what is known now.
+
+        Broken if that cannot be written: close it, it is brought up to the ledger when it is opened.
+        """
         rows = [(bytes.fromhex(statement_id), leaf) for statement_id, leaf in leaves]
         recent = " ".join(map(str, book.recent))
         marks = (book.marks, book.last_claim, book.mark_size, book.mark_first, book.mark_by)
         row = (1, book.size, book.root, recent, *marks)
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("INSERT OR IGNORE INTO statement VALUES (?, ?)", rows)
-        self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        self._db.execute("COMMIT")
+        with self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR IGNORE INTO statement VALUES (?, ?)", rows)
+            self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("COMMIT")
         self.book = book
 
     def reset(self) -> None:
         """Forget everything, to read the ledger from its beginning."""
-        self._db.close()
-        self._db = _fresh(self._path)
+        with self._told():
+            self._db.close()
+            self._db = _fresh(self._path)
         self.book = Book()
 
     def close(self) -> None:
         """Let the file go."""
-        self._db.close()
+        with suppress(sqlite3.Error):  # all that was recorded is committed
+            self._db.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What SQLite says becomes an error of ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            _need_no_lost_sync(self._path, error)
+            hint = "open the log again: nothing is lost"
+            raise Broken(f"the index: {error}", where=str(self._path), hint=hint) from error
+
+
+def _need_no_lost_sync(path: Path, error: Exception) -> None:
+    """LOG-1: end here after an fsync that failed; SQLite would try again, and be believed."""
+    if getattr(error, "sqlite_errorcode", 0) in _FSYNC:
+        durable.die(f"{path}: fsync failed: {error}; start again, nothing that was acknowledged is lost")
 
 
 def _read(db: sqlite3.Connection) -> Book:

@@ -11,8 +11,8 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -89,15 +89,11 @@ class Log:
             raise Refused(f"the agreement expired at {agreement.document.expires_at}")
         disk = disk or Disk()
         _make_home(home, disk)
-        lock = durable.lock(home / "state" / "lock")
-        try:
+        with _locked(home) as lock:
             _need_nothing(home, agreement)
             disk.put(home / "agreement.json", agreement.raw + b"\n", 0o644)
             disk.put(home / "log.vkey", _vkey_text(agreement), 0o644)
             return cls(home, agreement, signer, posix.create(home, disk), lock)
-        except BaseException:
-            os.close(lock)
-            raise
 
     @classmethod
     @enforces("LOG-13")
@@ -108,14 +104,8 @@ class Log:
 
         Refused also for another signer than the log's, and for files that are older than the head register.
         """
-        if not (home / "state").is_dir():
-            raise UsageFault("there is no log here", where=str(home))
-        lock = durable.lock(home / "state" / "lock")
-        try:
+        with _locked(home) as lock:
             return cls(home, _its_agreement(home), signer, posix.open(home, disk or Disk()), lock)
-        except BaseException:
-            os.close(lock)
-            raise
 
     @property
     def size(self) -> int:
@@ -225,8 +215,9 @@ class Log:
         """Let others open it."""
         self._index.close()
         if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+            lock, self._lock = self._lock, -1
+            with suppress(OSError):  # it is let go all the same, and everything else is done
+                os.close(lock)
 
     def __enter__(self) -> Self:
         return self
@@ -275,9 +266,9 @@ class Log:
         leaves = [(statement_id, leaf) for leaf, (_, statement_id) in enumerate(batch, start=first) if statement_id]
         try:
             self._index.record(leaves, book)
-        except sqlite3.Error as error:
+        except Broken:
             self.close()
-            raise Broken(f"the index cannot be written: {error}", hint="open the log again: nothing is lost") from error
+            raise
 
 
 def _operator(agreement: Agreement, signer: Signer) -> str:
@@ -288,6 +279,25 @@ def _operator(agreement: Agreement, signer: Signer) -> str:
     if principal not in agreement.holders("log"):
         raise Refused("signer: expected a key of a principal with the role log, which has to sign the marks")
     return principal
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[int]:
+    """The log's lock, which the block hands on if it succeeds. What the system refuses it is told as a reason."""
+    try:
+        if not (home / "state").is_dir():
+            raise UsageFault("there is no log here", where=str(home))
+        lock = durable.lock(home / "state" / "lock")
+        try:
+            yield lock
+        except BaseException:
+            with suppress(OSError):
+                os.close(lock)
+            raise
+    except OSError as error:
+        hint = "nothing that was acknowledged is lost; open it again when that is mended"
+        where = str(error.filename or home)
+        raise Unavailable(f"the log cannot be opened: {error.strerror}", where=where, hint=hint) from error
 
 
 def _its_agreement(home: Path) -> Agreement:
