@@ -45,7 +45,7 @@ from pausectl.wire import (
     statement,
     tile,
 )
-from pausectl.wire.keys import ED25519, PublicKey, base64, unbase64
+from pausectl.wire.keys import ED25519, MLDSA44, PublicKey, base64, unbase64
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE / "vectors"
@@ -313,8 +313,8 @@ def _authority(data, agreement):
         raise Forged(trouble[0].name)
 
 
-def _ed25519(data, case):
-    if not PublicKey(ED25519, unbase64(case["key"])).verify(unbase64(case["message"]), data):
+def _verified(suite, data, case):
+    if not PublicKey(suite, unbase64(case["key"])).verify(unbase64(case["message"]), data):
         raise Forged("the signature does not verify")
 
 
@@ -341,9 +341,10 @@ def layers(case, agreement):
         "tile": lambda data: tile.parse_hashes(data, case["width"]),
         "bundle": lambda data: tile.parse_bundle(data, case["width"]),
         "public-key": lambda data: PublicKey(ED25519, data),
-        "ed25519": lambda data: _ed25519(data, case),
         "evidence": evidence.parse,
         "evidence-check": lambda data: evidence.check(evidence.parse(data), key),
+        "ed25519": lambda data: _verified(ED25519, data, case),
+        "ml-dsa-44": lambda data: _verified(MLDSA44, data, {**case, "key": case.get("post") or case["key"]}),
         "key-file": keyfile.parse,
         "key-file-open": lambda data: keyfile.open_key(data, None),
     }
@@ -400,7 +401,9 @@ def test_what_is_right_passes_the_layers(agreement, trusted):
     claim = base.write(world.claim("avon", Close, {"heads": []}, 0))
     entry, file = dsse.sign(claim, key).raw, keyfile.format_key("avon", key, passphrase=None, salt=b"", nonce=b"")
     vkey = note.format_vkey(agreement.log_key)
+    post = demo_key("avon", MLDSA44)
     case = {
+        "post": base64(post.public.raw),
         "vkey": vkey,
         "width": 1,
         "key": base64(key.public.raw),
@@ -412,6 +415,7 @@ def test_what_is_right_passes_the_layers(agreement, trusted):
         "path": b"tile/0/x001/x234/067.p/8", "tile": bytes(32), "bundle": b"\0\1x", "key": key.public.raw,
         "signature": key.sign(b"m"), "key file": file, "proof": refused_proofs.good(world),
         "evidence": contradictions.example(),
+        "post-quantum signature": post.sign(b"m"),
     }  # fmt: skip
     assert set(inputs) == set(refused.LAYERS)
     functions = layers(case, agreement)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -36,6 +37,22 @@ def test_an_encrypted_key_comes_back_with_its_passphrase(run, tmp_path, monkeypa
         assert (parsed.name, parsed.type, parsed.public) == ("aurora", kind, key.public)
     assert key.seed.hex() not in done.out
     assert PASSPHRASE not in done.out
+
+
+def test_a_post_quantum_key_has_a_digest_for_the_agreement(run, tmp_path):
+    done = run("keygen", "log.example", "-o", tmp_path / "key", "--suite", "ml-dsa-44", "--unencrypted")
+    assert done.code == 0
+    name, key = keyfile.open_key((tmp_path / "key").read_bytes(), None)
+    parsed = note.parse_vkey(done.json["vkey"])
+    assert (parsed.name, parsed.type, parsed.public) == (name, note.TYPE_MLDSA44, key.public)
+    assert done.json["mldsa44"] == hashlib.sha256(key.public.raw).hexdigest()
+    assert len(key.public.raw) == 1312
+    assert key.seed.hex() not in done.out
+
+
+def test_a_suite_that_there_is_not_is_refused(run, tmp_path):
+    assert run("keygen", "x", "-o", tmp_path / "key", "--suite", "rsa", "--unencrypted").code == 2
+    assert not (tmp_path / "key").exists()
 
 
 def test_two_keys_are_two_keys(run, tmp_path):

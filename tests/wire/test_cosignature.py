@@ -140,7 +140,7 @@ def test_a_signer_that_signs_something_else_is_found_out() -> None:
 
 
 def test_a_plain_signature_is_no_cosignature() -> None:
-    # COSIG-3
+    # COSIG-7
     plain = VerifierKey("w.example", note.TYPE_ED25519, ONE.public)
     signed = note.sign(TEXT, [("w.example", ONE)])
     with pytest.raises(UsageFault):

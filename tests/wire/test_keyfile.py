@@ -171,7 +171,7 @@ REFUSED = {
     ),
     "another type": (changed(BARE, type="pausectl-key/v2"), "type: expected pausectl-key/v1, found 'pausectl-key/v2'"),
     "type of no text": (changed(BARE, type=1), "type: expected pausectl-key/v1, found '1'"),
-    "unknown suite": (changed(BARE, suite="rsa"), "expected one of ed25519, found 'rsa'"),
+    "unknown suite": (changed(BARE, suite="rsa"), "expected one of ed25519, ml-dsa-44, found 'rsa'"),
     "suite of no text": (changed(BARE, suite=["ed25519"]), "suite: expected a text"),
     "name of no text": (changed(BARE, name=None), "name: expected a text"),
     "empty name": (changed(BARE, name=""), "name: expected 1 to 255 printable characters"),

@@ -105,7 +105,7 @@ def test_the_text_of_the_checkpoint() -> None:
 
 def test_the_cosignature_taken_apart() -> None:
     line = note.parse(CHECKPOINT.encode()).signatures[1]
-    (message,) = blocks("## Cosignatures")
+    message, _ = blocks("## Cosignatures")
     assert cosignature.message(note.parse(CHECKPOINT.encode()).text, 1795312863).decode() == message
     assert WITNESS.public.verify(message.encode(), line.payload[8:])
     cells = dict(re.findall(r"^\| ([a-z ]+) \| `(.*?)`", SECTIONS["## Cosignatures"], re.MULTILINE))

@@ -25,7 +25,7 @@ from pausectl.sim.terms import demo_key, ratio
 from pausectl.sim.world import World
 from pausectl.wire import canonical, checkpoint, dsse, keyfile, note, statement, tile
 from pausectl.wire.checkpoint import Checkpoint
-from pausectl.wire.keys import base64
+from pausectl.wire.keys import MLDSA44, base64
 
 #: Steps of reading one kind of input, from below.
 LAYERS: dict[str, tuple[str, ...]] = {
@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "bundle": ("bundle",),
     "key": ("public-key",),
     "signature": ("ed25519",),
+    "post-quantum signature": ("ml-dsa-44",),
     "key file": ("key-file", "key-file-open"),
     "evidence": ("evidence", "evidence-check"),
 }
@@ -347,7 +348,8 @@ def _vkeys(world: World) -> Iterator[Case]:
         ("NOTE-9", "the id of another key", f"{name}+00000000+{key}"),
         ("NOTE-9", "upper case", f"{name}+{number.upper()}+{key}"),
         ("NOTE-9", "a newline behind it", good + "\n"),
-        ("NOTE-9", "ML-DSA-44", _vkey(name, bytes([6]) + bytes(1312))),
+        ("NOTE-9", "a type that nobody verifies", _vkey(name, bytes([2]) + bytes(32))),
+        ("NOTE-9", "ML-DSA-44 with a key of 32 bytes", _vkey(name, bytes([6]) + bytes(32))),
     ):  # fmt: skip
         yield Case(clause, "vkey", MALFORMED, why, text.encode())
 
@@ -390,6 +392,10 @@ def _keys() -> Iterator[Case]:
     for clause, why, message, public, signature in SPECCHECK:
         given = {"key": base64(bytes.fromhex(public)), "message": base64(bytes.fromhex(message))}
         yield Case(clause, "ed25519", FORGED, why, bytes.fromhex(signature), given)
+    post = demo_key("aurora", MLDSA44)
+    given = {"key": base64(post.public.raw), "message": base64(b"message")}
+    for why, size in (("a byte fewer", 2_419), ("a byte more", 2_421), ("zeros", 2_420)):
+        yield Case("KEY-8", "ml-dsa-44", FORGED, why, bytes(size), given)
     bare = keyfile.format_key("aurora", key, passphrase=None, salt=b"", nonce=b"")[:-1]
     kdf = {"memory_bytes": 67_108_864, "name": "argon2id", "operations": 2, "salt": base64(bytes(16))}
     sealed = _changed(bare, kdf=kdf, seed=..., sealed=base64(bytes(72)))

@@ -48,9 +48,9 @@ POWER_FRACTIONS: dict[str, tuple[int, int]] = {
 }  # fmt: skip
 
 
-def demo_key(name: str) -> PrivateKey:
+def demo_key(name: str, suite: str = ED25519) -> PrivateKey:
     """The key of a party in a world that does not exist: its seed is a hash of its name, so it protects nothing."""
-    return PrivateKey.from_seed(ED25519, hashlib.sha256(b"pausectl demo key\x00" + name.encode()).digest())
+    return PrivateKey.from_seed(suite, hashlib.sha256(b"pausectl demo key\x00" + name.encode()).digest())
 
 
 def ratio(numerator: int, denominator: int = 100) -> dict[str, int]:

@@ -14,6 +14,7 @@ SHA-256("") parses and opens, so that a witness can answer it properly and keep 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pausectl.errors import Forged, Malformed
@@ -75,24 +76,33 @@ def format(checkpoint: Checkpoint) -> str:
     return f"{checkpoint.origin}\n{checkpoint.size}\n{base64(checkpoint.root)}\n"
 
 
-def sign(checkpoint: Checkpoint, signer: Signer) -> note.Note:
-    """Sign as the log; its key name is the origin. Whether it may be signed is the log's affair (one history only)."""
-    return note.sign(format(checkpoint), [(checkpoint.origin, signer)])
+def sign(checkpoint: Checkpoint, *signers: Signer) -> note.Note:
+    """Sign as the log, with each of its keys; the key name is the origin.
+
+    Whether it may be signed is the log's affair (one history only).
+    """
+    return note.sign(format(checkpoint), [(checkpoint.origin, signer) for signer in signers])
 
 
-@enforces("CKPT-5", "CKPT-6")
-def open(raw: bytes, log_key: note.VerifierKey, origin: str | None = None) -> tuple[Checkpoint, note.Note]:
+@enforces("CKPT-5", "CKPT-6", "CKPT-7")
+def open(
+    raw: bytes, log_key: note.VerifierKey, origin: str | None = None, *, also: Sequence[note.VerifierKey] = ()
+) -> tuple[Checkpoint, note.Note]:
     """Verify a signed checkpoint: what it says, and the note with everybody's signatures.
 
-    origin: the log expected, if it is not the name of its key (as for the Go checksum database). Other lines than the
-    log's are not looked at: `cosignature.cosignatures` is for those.
+    origin: the log expected, if it is not the name of its key (as for the Go checksum database). also: its keys besides
+    this one. Other lines than the log's are not looked at: `cosignature.cosignatures` is for those.
 
     [CKPT-5] A reader MUST refuse a checkpoint that has no valid signature by the log's own key.
 
     [CKPT-6] A reader MUST refuse a checkpoint of another origin than the one it asked for, whoever signed it.
+
+    [CKPT-7] A reader that knows several keys of a log, of different types, MUST refuse a checkpoint that lacks a valid
+    signature by any of them.
     """
     signed = note.parse(raw)
-    note.open(signed, [log_key])
+    for key in (log_key, *also):
+        note.open(signed, [key])
     checkpoint = parse(signed.text)
     expected = log_key.name if origin is None else origin
     if checkpoint.origin != expected:

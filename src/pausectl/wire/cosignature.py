@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A witness's word that it knows one history of a log and when, C2SP tlog-cosignature, Ed25519 (type 0x04).
+"""A witness's word that it knows one history of a log and when, C2SP tlog-cosignature, Ed25519 (0x04), ML-DSA-44 (0x06).
 
     — witness.example/ed qiFJSAAAAABrAkzf3htoz6rCr+FjdZ6eLpCmSqoPkEQ5VuIU0cDh5aItKg983eA38L8KYrYP7sxJRnsikEPpDLh4F7su9ULabUMyDw==
 
@@ -9,7 +9,8 @@ is a line below the checkpoint of size 2 (`checkpoint`): key id aa214948, then u
 
 of the lines `cosignature/v1`, `time 1795312863`, and the checkpoint's text. It says: at that time, of all consistent
 trees that I have seen of this log, this is the largest. The message does not name the witness, so whoever has two
-witnesses needs two keys, and whoever counts witnesses counts keys.
+witnesses needs two keys, and whoever counts witnesses counts keys. ML-DSA-44 signs another message, `subtree`, of one
+payload with this one: u64 time ‖ signature.
 """  # noqa: E501 - a line of the format
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from pausectl.errors import Forged, Malformed, UsageFault
 from pausectl.registry import enforces
 from pausectl.wire import checkpoint, note
-from pausectl.wire.keys import PublicKey, Signer
+from pausectl.wire.keys import SUITES, PublicKey, Signer
 from pausectl.wire.merkle import MAX_SIZE
 
 #: message(text, timestamp) -> the bytes that are signed.
@@ -34,14 +35,14 @@ def cosign(text: str, name: str, signer: Signer, timestamp: int) -> note.Signatu
     checkpoint.parse(text)
     if not 0 < timestamp <= MAX_SIZE:
         raise Malformed(f"cosignature time: expected 1 to 2^63 - 1 seconds, found {timestamp}")
-    key = note.VerifierKey(name, note.TYPE_COSIGNATURE, signer.public)
-    payload = timestamp.to_bytes(8, "big") + signer.sign(message(text, timestamp))
+    key = note.VerifierKey(name, SUITES[signer.public.suite].cosignature_type, signer.public)
+    payload = timestamp.to_bytes(8, "big") + signer.sign(key.message(text, timestamp))
     signature = note.Signature(name, key.key_id, payload)
     open_cosignature(text, signature, key)  # a signer may be a service: never pass on what nobody could open
     return signature
 
 
-@enforces("COSIG-2", "COSIG-3")
+@enforces("COSIG-2", "COSIG-7")
 def open_cosignature(text: str, signature: note.Signature, key: note.VerifierKey) -> int:
     """Verify one cosignature of the text of a checkpoint: its time, POSIX seconds.
 
@@ -49,42 +50,55 @@ def open_cosignature(text: str, signature: note.Signature, key: note.VerifierKey
 
     [COSIG-2] A verifier MUST refuse a cosignature whose time is 0 or above 2^63 − 1.
 
-    [COSIG-3] A verifier MUST NOT take a key of another type than 0x04 for that of a witness.
+    [COSIG-7] A verifier MUST NOT take a key of another type than 0x04 or 0x06 for that of a witness.
     """
     checkpoint.parse(text)
     _need_cosigner(key)
     if (signature.name, signature.key_id) != (key.name, key.key_id):
-        raise Forged(f"cosignature: expected one by {note.format_vkey(key)}, found one by {signature.name}")
-    if not key.verify(text, signature.payload):
+        found = f"{signature.name} ({signature.key_id.hex()})"
+        raise Forged(f"cosignature: expected one by {key.name} ({key.key_id.hex()}), found one by {found}")
+    if not _time(signature) or not key.verify(text, signature.payload):
         raise Forged(f"cosignature by {signature.name} ({signature.key_id.hex()}): does not verify")
     return _time(signature)
 
 
-@enforces("COSIG-4", "COSIG-5")
 def cosignatures(signed: note.Note, witness_keys: Sequence[note.VerifierKey]) -> dict[str, int]:
     """Key name → time (POSIX seconds) of the witnesses that cosigned this checkpoint, in the order of `witness_keys`.
 
     Empty if there are none, Forged if a line by one of these keys fails.
+    """
+    return together(signed, [(key,) for key in witness_keys])
+
+
+@enforces("COSIG-4", "COSIG-5", "COSIG-8")
+def together(signed: note.Note, witnesses: Sequence[Sequence[note.VerifierKey]]) -> dict[str, int]:
+    """The same for witnesses that sign with several keys of one name, each of which is needed.
 
     [COSIG-4] A verifier MUST count each public key and each key name once at most, however many lines, names or keys
     a witness has.
 
     [COSIG-5] A verifier MUST take the smallest time of a witness that cosigned one checkpoint several times.
+
+    [COSIG-8] A verifier MUST NOT count a witness of which it knows several keys, of different types, at a time at which
+    it did not sign with each of them.
     """
     checkpoint.parse(signed.text)
-    for key in witness_keys:
+    keys = [key for own in witnesses for key in own]
+    for key in keys:
         _need_cosigner(key)
-    times: dict[tuple[str, bytes], int] = {}
-    for signature in note.verified(signed, witness_keys):
-        place = (signature.name, signature.key_id)
-        times[place] = min(_time(signature), times.get(place, MAX_SIZE))
+    times: dict[tuple[str, bytes], set[int]] = {}
+    for signature in note.verified(signed, keys):
+        time = _time(signature)
+        if not time:
+            raise Forged(f"cosignature by {signature.name}: expected a time, found 0")
+        times.setdefault((signature.name, signature.key_id), set()).add(time)
     counted: dict[str, int] = {}
     publics: set[PublicKey] = set()
-    for key in witness_keys:
-        time = times.get((key.name, key.key_id))
-        if time is not None and key.name not in counted and key.public not in publics:
-            counted[key.name] = time
-            publics.add(key.public)
+    for own in witnesses:
+        found = set.intersection(*(times.get((key.name, key.key_id), set()) for key in own))
+        if found and own[0].name not in counted and publics.isdisjoint(key.public for key in own):
+            counted[own[0].name] = min(found)
+            publics.update(key.public for key in own)
     return counted
 
 
@@ -93,5 +107,5 @@ def _time(signature: note.Signature) -> int:
 
 
 def _need_cosigner(key: note.VerifierKey) -> None:
-    if key.type != note.TYPE_COSIGNATURE:
-        raise UsageFault(f"witness key: expected type 0x04, found 0x{key.type:02x} ({note.format_vkey(key)})")
+    if key.type not in (note.TYPE_COSIGNATURE, note.TYPE_MLDSA44):
+        raise UsageFault(f"witness key: expected type 0x04 or 0x06, found 0x{key.type:02x} ({key.name})")

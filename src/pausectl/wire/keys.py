@@ -15,7 +15,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
@@ -24,6 +25,7 @@ from pausectl.errors import Malformed
 from pausectl.registry import enforces
 
 ED25519 = "ed25519"
+MLDSA44 = "ml-dsa-44"
 
 _P = 2**255 - 19
 _L = 2**252 + 27742317777372353535851937790883648493
@@ -92,6 +94,11 @@ def _ed25519_derive(seed: bytes) -> bytes:
     return crypto_sign_seed_keypair(seed)[0]
 
 
+def _mldsa44() -> Any:  # noqa: ANN401
+    """A module that is loaded when the first key needs it, and not with every program that imports this one."""
+    return import_module("pausectl.wire.mldsa")
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """One signature algorithm; every length and type byte that belongs to it.
@@ -125,6 +132,19 @@ SUITES: dict[str, Suite] = {
         derive=_ed25519_derive,
         sign=_ed25519_sign,
         verify=_ed25519_verify,
+    ),
+    MLDSA44: Suite(
+        name=MLDSA44,
+        ssh_name=b"ssh-mldsa-44",  # draft-sfluhrer-ssh-mldsa
+        public_bytes=1_312,
+        seed_bytes=32,
+        signature_bytes=2_420,
+        note_type=0x06,
+        cosignature_type=0x06,
+        check_public=lambda _raw: None,  # every byte string of this length is the encoding of a key
+        derive=lambda seed: bytes(_mldsa44().derive(seed)),
+        sign=lambda seed, message: bytes(_mldsa44().sign(seed, message)),
+        verify=lambda key, message, signature: bool(_mldsa44().verify(key, message, signature)),
     ),
 }
 
@@ -168,6 +188,11 @@ class PublicKey:
             raise Malformed(f"{self.suite} public key: expected {entry.public_bytes} bytes, found {len(self.raw)}")
         entry.check_public(self.raw)
         object.__setattr__(self, "keyid", fingerprint(self.suite, self.raw))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the raw key in hex: how an agreement names one that is too long to stand in it."""
+        return hashlib.sha256(self.raw).hexdigest()
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether `signature` is this key's over `message`; never raises for any bytes."""

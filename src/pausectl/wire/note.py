@@ -11,7 +11,8 @@ verifies with
 
 A line names its key by key name and key id, a hash of 4 bytes over name, type and key; it does not say which type. So
 a line by an unknown key is opaque, whatever made it, and a known key says how its lines are to be verified. Types are
-0x01, Ed25519 over the text, and 0x04, timestamped Ed25519 (`cosignature`). The text means nothing before `open`.
+0x01, Ed25519 over the text, 0x04, timestamped Ed25519 (`cosignature`), and 0x06, timestamped ML-DSA-44 over what a
+checkpoint says (`subtree`). The text means nothing before `open`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from dataclasses import dataclass, field
 
 from pausectl.errors import Forged, Malformed, UsageFault
 from pausectl.registry import enforces
-from pausectl.wire.keys import ED25519, SUITES, PublicKey, Signer, base64, unbase64
+from pausectl.wire import subtree
+from pausectl.wire.keys import ED25519, MLDSA44, SUITES, PublicKey, Signer, base64, unbase64
 from pausectl.wire.merkle import MAX_SIZE
 
 #: Go reads as many. An ML-DSA-44 line has 3.3 KB, so a note that is full of them has a third of the bytes allowed.
@@ -33,6 +35,9 @@ MAX_BYTES = 1 << 20
 #: Type bytes of a verifier key.
 TYPE_ED25519 = SUITES[ED25519].note_type
 TYPE_COSIGNATURE = SUITES[ED25519].cosignature_type
+TYPE_MLDSA44 = SUITES[MLDSA44].cosignature_type
+
+_SUITES = {TYPE_ED25519: ED25519, TYPE_COSIGNATURE: ED25519, TYPE_MLDSA44: MLDSA44}
 
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")
 _DASH = "\u2014 "
@@ -82,20 +87,33 @@ class VerifierKey:
     key_id: bytes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse a type that we cannot verify: a known key of which nothing can be checked would be a trap."""
-        _check_type(self.type)
-        if self.public.suite != ED25519:
-            raise Malformed(f"verifier key: expected an Ed25519 key, found {self.public.suite}")
+        """Refuse a type that we cannot verify, or that is of another suite than the key."""
+        if self.public.suite != _suite(self.type):
+            raise Malformed(
+                f"verifier key: expected type 0x{self.type:02x} of {_suite(self.type)}, found {self.public.suite}"
+            )
         object.__setattr__(self, "key_id", key_id(self.name, self.type, self.public.raw))
 
     def verify(self, text: str, payload: bytes) -> bool:
-        """Whether `payload` is this key's signature of `text`, according to its type; never raises for any payload."""
+        """Whether `payload` is this key's signature of `text`, according to its type; never raises for any payload.
+
+        Time 0 is none at which anything was seen: an ML-DSA-44 cosigner may say so, an Ed25519 one has no such form.
+        """
         if self.type == TYPE_ED25519:
             return self.public.verify(text.encode(), payload)
         timestamp = int.from_bytes(payload[:_TIME_BYTES], "big")
-        if not 0 < timestamp <= MAX_SIZE:
+        if not (self.type == TYPE_COSIGNATURE) <= timestamp <= MAX_SIZE:
             return False
-        return self.public.verify(cosignature_message(text, timestamp), payload[_TIME_BYTES:])
+        try:
+            return self.public.verify(self.message(text, timestamp), payload[_TIME_BYTES:])
+        except Malformed:
+            return False  # no checkpoint, and so nothing that such a key could have signed
+
+    def message(self, text: str, timestamp: int) -> bytes:
+        """What this key signs, for a text and a time, POSIX seconds; Malformed for a text that it cannot sign."""
+        if self.type == TYPE_MLDSA44:
+            return subtree.of_checkpoint(text, self.name, timestamp)
+        return text.encode() if self.type == TYPE_ED25519 else cosignature_message(text, timestamp)
 
 
 @enforces("NOTE-1", "NOTE-7")
@@ -176,8 +194,8 @@ def parse_vkey(text: str) -> VerifierKey:
     check_name(name)
     try:
         data = unbase64(encoded)
-        _check_type(int.from_bytes(data[:1], "big"))
-        key = VerifierKey(name, data[0], PublicKey(ED25519, data[1:]))
+        type = int.from_bytes(data[:1], "big")
+        key = VerifierKey(name, type, PublicKey(_suite(type), data[1:]))
     except Malformed as error:
         raise error.at("verifier key") from error
     if format_vkey(key) != text:
@@ -191,12 +209,16 @@ def format_vkey(key: VerifierKey) -> str:
 
 
 def sign(text: str, signers: Iterable[tuple[str, Signer]]) -> Note:
-    """Sign `text` with each (key name, signer), type 0x01; the note that results opens with every one of the keys."""
+    """Sign `text` with each (key name, signer); the note that results opens with every one of the keys.
+
+    Ed25519 by type 0x01; ML-DSA-44 by type 0x06 at time 0, which says of a checkpoint what its log always says.
+    """
     keys, signatures = [], []
     for name, signer in signers:
-        key = VerifierKey(name, TYPE_ED25519, signer.public)
+        key = VerifierKey(name, SUITES[signer.public.suite].note_type, signer.public)
         keys.append(key)
-        signatures.append(Signature(name, key.key_id, signer.sign(text.encode())))
+        time = b"" if key.type == TYPE_ED25519 else bytes(_TIME_BYTES)
+        signatures.append(Signature(name, key.key_id, time + signer.sign(key.message(text, 0))))
     note = Note(text, tuple(signatures))
     verified(note, keys)  # a signer may be a service: never pass on what nobody could open
     return note
@@ -264,9 +286,11 @@ def _by_id(keys: Iterable[VerifierKey]) -> dict[tuple[str, bytes], VerifierKey]:
     return known
 
 
-def _check_type(type: int) -> None:
-    if type not in (TYPE_ED25519, TYPE_COSIGNATURE):
-        raise Malformed(f"verifier key: expected type 0x01 or 0x04 (Ed25519), found 0x{type:02x}")
+def _suite(type: int) -> str:
+    """The suite of a type that we can verify: a known key of which nothing can be checked would be a trap."""
+    if type not in _SUITES:
+        raise Malformed(f"verifier key: expected type 0x01, 0x04 or 0x06, found 0x{type:02x}")
+    return _SUITES[type]
 
 
 def check_text(text: str) -> None:
