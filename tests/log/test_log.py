@@ -282,11 +282,16 @@ def test_the_index_is_made_again_from_the_ledger(world):
     check()
     shutil.copy(behind, index)
     check()
-    with sqlite3.connect(index) as db:
-        db.execute("UPDATE book SET root = zeroblob(32)")
-        db.execute("UPDATE statement SET leaf = 77")
-    db.close()
-    check()
+    for change in (
+        "UPDATE book SET root = zeroblob(32)",
+        "UPDATE book SET marks = 7",
+        "UPDATE statement SET leaf = 77",
+        "UPDATE statement SET leaf = 3 - leaf WHERE leaf IN (1, 2)",
+    ):
+        with sqlite3.connect(index) as db:
+            db.execute(change)
+        db.close()
+        check()
 
 
 def test_entries_that_were_never_admitted_are_not_what_a_duplicate_is_answered_with(world):

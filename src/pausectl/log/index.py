@@ -9,8 +9,9 @@ power cuts (FULL alone, Python's default, lost six times); it may lose everythin
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pausectl import durable
 from pausectl.errors import Broken
 from pausectl.wire.merkle import EMPTY, Hash
 
-_VERSION = 1
+_VERSION = 2
 _FSYNC = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 _SCHEMA = f"""
 PRAGMA user_version = {_VERSION};
@@ -27,7 +28,7 @@ CREATE TABLE IF NOT EXISTS statement (id BLOB PRIMARY KEY, leaf INTEGER NOT NULL
 CREATE TABLE IF NOT EXISTS book (
     row INTEGER PRIMARY KEY CHECK (row = 1), size INTEGER NOT NULL, root BLOB NOT NULL, recent TEXT NOT NULL,
     marks INTEGER NOT NULL, last_claim INTEGER NOT NULL, mark_size INTEGER NOT NULL, mark_first INTEGER NOT NULL,
-    mark_by INTEGER NOT NULL
+    mark_by INTEGER NOT NULL, digest BLOB NOT NULL
 ) STRICT;
 """
 
@@ -84,11 +85,12 @@ class Index:
         rows = [(bytes.fromhex(statement_id), leaf) for statement_id, leaf in leaves]
         recent = " ".join(map(str, book.recent))
         marks = (book.marks, book.last_claim, book.mark_size, book.mark_first, book.mark_by)
-        row = (1, book.size, book.root, recent, *marks)
+        known = (1, book.size, book.root, recent, *marks)
+        row = (*known, _digest(known))
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR IGNORE INTO statement VALUES (?, ?)", rows)
-            self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._db.execute("COMMIT")
         self.book = book
 
@@ -128,8 +130,15 @@ def _read(db: sqlite3.Connection) -> Book:
     row = db.execute("SELECT * FROM book").fetchone()
     if row is None:
         return Book()
+    *row, digest = row
+    if _digest(row) != digest:  # SQLite has no checksums, and nobody else knows how far the marks go
+        raise ValueError("a book that was changed")
     _, size, root, recent, *last = row
     return Book(size, root, tuple(map(int, recent.split())), *last)
+
+
+def _digest(row: Sequence[object]) -> bytes:
+    return hashlib.sha256(repr(tuple(row)).encode()).digest()
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -24,7 +24,7 @@ from pausectl.agreement import document
 from pausectl.agreement.document import TYPE, Agreement
 from pausectl.agreement.types import seconds
 from pausectl.durable import Disk
-from pausectl.errors import Broken, Refused, Unavailable, UsageFault
+from pausectl.errors import Broken, Malformed, Refused, Unavailable, UsageFault
 from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
 from pausectl.log import admission, marks, publish
@@ -35,7 +35,7 @@ from pausectl.log.storage import posix
 from pausectl.log.storage.seams import Store
 from pausectl.predicates.checkpoint import Mark
 from pausectl.registry import enforces
-from pausectl.wire import note, tile
+from pausectl.wire import dsse, note, tile
 from pausectl.wire.keys import Signer
 from pausectl.wire.tile import WIDTH, Bundle
 
@@ -67,7 +67,11 @@ class Log:
             self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent, quorate)
             store.clear()
             self._begin()
-            self._catch_up()
+            try:
+                self._catch_up()
+            except Broken:  # whatever is wrong with a file that is derived, a new one has not got it
+                self._index.reset()
+                self._catch_up()
             # What witnesses probably remember; if not, they say so, which costs a second request.
             self._cosigned_size = self._sequencer.published_size if self.cosigned else self._index.book.mark_size
         except BaseException:
@@ -145,7 +149,7 @@ class Log:
                 ids.append(self.admit(entry))
             except Refused as error:
                 raise error.at(f"entry {place}") from error
-        held = {statement_id: self._index.find(statement_id) for statement_id in set(ids)}
+        held = {statement_id: self._leaf(statement_id) for statement_id in set(ids)}
         fresh: dict[str, bytes] = {}
         answers = []
         for statement_id, entry in zip(ids, entries, strict=True):
@@ -161,10 +165,29 @@ class Log:
     def admit(self, entry: bytes) -> str:
         """The statement id of an entry that may enter, with nothing changed; Refused says why it may not."""
         decoded = admission.admit(entry, self.agreement)
-        if isinstance(decoded.claim, Mark) and self._index.find(decoded.id) is None:
+        if isinstance(decoded.claim, Mark) and self._leaf(decoded.id) is None:
             root_at = self._sequencer.tiles.root
             admission.admit_mark(decoded.claim, self.agreement, self._index.book, self.size, root_at)
         return decoded.id
+
+    def _leaf(self, statement_id: str) -> int | None:
+        """The first leaf with this statement to effect; the index has no checksums, so what it says is looked up."""
+        with suppress(Broken):
+            leaf = self._index.find(statement_id)
+            if leaf is None or self._holds(leaf, statement_id):
+                return leaf
+        self._index.reset()
+        self._catch_up()
+        return self._index.find(statement_id)
+
+    def _holds(self, leaf: int, statement_id: str) -> bool:
+        if leaf >= self.size:
+            return False
+        place = Bundle(leaf // WIDTH, min(WIDTH, self.size - leaf // WIDTH * WIDTH))
+        try:
+            return dsse.parse(self._sequencer.tiles.bundle(place)[leaf % WIDTH]).statement_id == statement_id
+        except Malformed:
+            return False
 
     def append(self, batch: Sequence[tuple[bytes, str]]) -> int:
         """Append (entry, statement id) as one commit, with no questions asked; the index of the first.
@@ -173,7 +196,11 @@ class Log:
         reader gives effect. An entry that stands here unasked is a finding against whoever operates this log.
         """
         first = self._sequencer.append([entry for entry, _ in batch])
-        self._enter(first, batch)
+        try:
+            self._enter(first, batch)
+        except Broken:
+            self.close()
+            raise
         return first
 
     # ── being cosigned ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -264,11 +291,7 @@ class Log:
         size = first + len(batch)
         book = replace(book, size=size, root=tiles.root(size), recent=self._sequencer.recent)
         leaves = [(statement_id, leaf) for leaf, (_, statement_id) in enumerate(batch, start=first) if statement_id]
-        try:
-            self._index.record(leaves, book)
-        except Broken:
-            self.close()
-            raise
+        self._index.record(leaves, book)
 
 
 def _operator(agreement: Agreement, signer: Signer) -> str:
