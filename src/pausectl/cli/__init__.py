@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Say what a rule asks, why, and what it cannot see."),
     "agreement": ("agreement", "Draft, sign and show an agreement."),
     "lab": ("lab", "Seal telemetry, attest and submit, as a lab."),
-    "log": ("log", "Run a log: init, add, cosign, fsck."),
+    "log": ("log", "Run a log: init, add, cosign, serve, fsck."),
     "evidence": ("evidence", "Check a file that says that a log signed two histories."),
     "keygen": ("keys", "Make a key."),
     "sim": ("sim", "Play a cheat and see which rule catches it."),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For the operator of a log: init, add, cosign, fsck."""
+"""For the operator of a log: init, add, cosign, serve, fsck."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,11 @@ import click
 
 from pausectl.agreement.document import Agreement
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read
+from pausectl.cli.serving import limits, say, serving_options
+from pausectl.cli.serving import serve as serve_doors
 from pausectl.errors import UsageFault
+from pausectl.log import remote
+from pausectl.log.commit import Committer
 from pausectl.log.fsck import fsck as survey
 from pausectl.log.log import Log
 from pausectl.report import terminal
@@ -44,7 +49,7 @@ def log_options(command: Callable[..., int]) -> Callable[..., int]:
 
 @click.group()
 def log() -> None:
-    """Run a log: init, add, cosign, fsck."""
+    """Run a log: init, add, cosign, serve, fsck."""
 
 
 @log.command()
@@ -105,6 +110,43 @@ def cosign(*, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: 
         keys = [load_witness(path, opened.agreement) for path in witness_files]
         with naming(home):
             _publish(opened, home, keys, instant)
+    return 0
+
+
+@log.command()
+@click.argument("home", type=click.Path(path_type=Path))
+@key_option
+@click.option(
+    "--witness",
+    "witness_urls",
+    multiple=True,
+    envvar="PAUSECTL_WITNESSES",
+    metavar="URL",
+    help="A witness to ask for cosignatures; also PAUSECTL_WITNESSES, with blanks between them.",
+)
+@serving_options
+def serve(
+    home: Path,
+    key_file: Path,
+    witness_urls: tuple[str, ...],
+    listen: str,
+    rate: float,
+    burst: int,
+    proxies: tuple[str, ...],
+) -> int:
+    """Serve the log in HOME: its files to everybody, POST /add for its parties, GET /metrics and /health for you."""
+    server, given = import_module("pausectl.log.server"), limits(rate, burst, proxies)
+    key, witnesses = load_key(key_file)[1], [remote.witness(url) for url in witness_urls]
+    with naming(home):
+        opened = Log.open(home, key)
+    with opened:
+        if opened.agreement.document.witnesses.quorum and not witnesses:
+            raise UsageFault("--witness is needed", hint="nothing is acknowledged without a quorum of cosignatures")
+        numbers = server.Numbers()
+        with Committer(opened, witnesses, say=say, watch=numbers.watch) as writer:
+            numbers.follow(writer)
+            doors = server.doors(opened.store, writer, given)
+            serve_doors(doors, listen, given, metrics=numbers, health=lambda: writer.trouble, until=writer.ended)
     return 0
 
 

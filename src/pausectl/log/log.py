@@ -35,7 +35,7 @@ from pausectl.log.storage import posix
 from pausectl.log.storage.seams import Store
 from pausectl.predicates.checkpoint import Mark
 from pausectl.registry import enforces
-from pausectl.wire import dsse, note, tile
+from pausectl.wire import dsse, note, proof, tile
 from pausectl.wire.keys import Signer
 from pausectl.wire.tile import WIDTH, Bundle
 
@@ -122,6 +122,16 @@ class Log:
         return self._sequencer.published
 
     @property
+    def published_size(self) -> int:
+        """How many entries the published checkpoint has."""
+        return self._sequencer.published_size
+
+    @property
+    def mark_due_at(self) -> int | None:
+        """From when on (POSIX seconds) `cosign` will write a mark; None while there is nothing for one to cover."""
+        return marks.due_at(self._index.book, self.agreement.document.log.mark_interval_seconds)
+
+    @property
     def cosigned(self) -> bool:
         """Whether the published checkpoint has its quorum, so that readers take it."""
         return publish.quorate(self.checkpoint, self.agreement)
@@ -149,10 +159,47 @@ class Log:
                 ids.append(self.admit(entry))
             except Refused as error:
                 raise error.at(f"entry {place}") from error
-        held = {statement_id: self._leaf(statement_id) for statement_id in set(ids)}
+        return self._place(list(zip(entries, ids, strict=True)))
+
+    def enter(self, admitted: Sequence[tuple[bytes, Decoded]]) -> list[Admission | Refused]:
+        """Append what `admission.admit` let pass before, as one commit; the answers, in the order of the entries.
+
+        Unlike `add` it refuses one entry and takes its neighbours, which may be other people's.
+        """
+        answers: list[Admission | Refused] = []
+        run: list[tuple[bytes, str]] = []
+        for entry, decoded in admitted:
+            if not isinstance(decoded.claim, Mark):
+                run.append((entry, decoded.id))
+                continue
+            # A mark is judged by what stands before it, so that has to be there.
+            answers += self._place(run)
+            run = []
+            try:
+                self._admit_mark(decoded)
+            except Refused as error:
+                answers.append(error)
+            else:
+                answers += self._place([(entry, decoded.id)])
+        return [*answers, *self._place(run)]
+
+    def admit(self, entry: bytes) -> str:
+        """The statement id of an entry that may enter, with nothing changed; Refused says why it may not."""
+        decoded = admission.admit(entry, self.agreement)
+        self._admit_mark(decoded)
+        return decoded.id
+
+    def _admit_mark(self, decoded: Decoded) -> None:
+        if isinstance(decoded.claim, Mark) and self._leaf(decoded.id) is None:
+            root_at = self._sequencer.tiles.root
+            admission.admit_mark(decoded.claim, self.agreement, self._index.book, self.size, root_at)
+
+    def _place(self, batch: Sequence[tuple[bytes, str]]) -> list[Admission]:
+        """Where each of (entry, statement id) stands, after appending as one commit what stands nowhere."""
+        held = {statement_id: self._leaf(statement_id) for statement_id in {statement_id for _, statement_id in batch}}
         fresh: dict[str, bytes] = {}
         answers = []
-        for statement_id, entry in zip(ids, entries, strict=True):
+        for entry, statement_id in batch:
             leaf = held[statement_id]
             known = leaf is not None
             if leaf is None:
@@ -161,14 +208,6 @@ class Log:
             answers.append(Admission(leaf, statement_id, known))
         self.append([(entry, statement_id) for statement_id, entry in fresh.items()])
         return answers
-
-    def admit(self, entry: bytes) -> str:
-        """The statement id of an entry that may enter, with nothing changed; Refused says why it may not."""
-        decoded = admission.admit(entry, self.agreement)
-        if isinstance(decoded.claim, Mark) and self._leaf(decoded.id) is None:
-            root_at = self._sequencer.tiles.root
-            admission.admit_mark(decoded.claim, self.agreement, self._index.book, self.size, root_at)
-        return decoded.id
 
     def _leaf(self, statement_id: str) -> int | None:
         """The first leaf with this statement to effect; the index has no checksums, so what it says is looked up."""
@@ -202,6 +241,10 @@ class Log:
             self.close()
             raise
         return first
+
+    def prove(self, index: int) -> bytes:
+        """The receipt (.tlog-proof) of an entry that the published checkpoint covers."""
+        return proof.format(proof.make(self._sequencer.tiles.read, index, self.checkpoint))
 
     # ── being cosigned ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -46,7 +46,15 @@ def due(book: Book, interval: int, now: int) -> bool:
 
     [LOG-22] A log MUST NOT write a mark when all entries that the last one does not cover are marks.
     """
-    return book.unmarked and (book.mark_size == 0 or now - book.mark_by >= interval)
+    at = due_at(book, interval)
+    return at is not None and now >= at
+
+
+def due_at(book: Book, interval: int) -> int | None:
+    """From when on `due` holds; None while nothing but marks stands behind the last one."""
+    if not book.unmarked:
+        return None
+    return book.mark_by + interval if book.mark_size else 0
 
 
 @enforces("LOG-20")

@@ -7,9 +7,13 @@ from pausectl.errors import UsageFault
 
 try:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+    from prometheus_client.core import GaugeMetricFamily
     from prometheus_client.exposition import CONTENT_TYPE_LATEST
 except ImportError as error:
     raise UsageFault("a server needs more than is installed", hint="pip install 'pausectl[log]'") from error
+
+#: The rest is for rooms that have numbers of their own to add to a `Metrics.registry`.
+__all__ = ["Counter", "Gauge", "GaugeMetricFamily", "Histogram", "Metrics"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST"})
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

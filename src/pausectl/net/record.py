@@ -47,6 +47,11 @@ class Line:
         return json.dumps(entry, separators=(",", ":")) + "\n"
 
 
+def remark(text: str) -> str:
+    """A line of the log that is about no request."""
+    return json.dumps({"time": _time(int(time.time())), "message": text}, separators=(",", ":")) + "\n"
+
+
 def to_stderr(lines: str) -> None:
     """Write where a supervisor keeps it; one that has gone must not end the server."""
     try:
