@@ -14,12 +14,17 @@ from pausectl.agreement.document import Agreement
 from pausectl.errors import Refused
 from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
+from pausectl.history.records import Trouble
 from pausectl.log import marks
 from pausectl.log.index import Book
 from pausectl.predicates.checkpoint import Mark
 from pausectl.registry import enforces
 from pausectl.wire.merkle import Hash
 from pausectl.wire.tile import MAX_ENTRY_BYTES
+
+
+class Unreadable(Refused):
+    """No statement at all, whoever signed it."""
 
 
 @enforces("LOG-14", "LOG-15")
@@ -43,7 +48,8 @@ def admit(entry: bytes, agreement: Agreement) -> Decoded:
         raise Refused(f"statements of type {decoded.unknown[:80]!r} are unknown to this log")
     trouble = objection(decoded, agreement)
     if trouble is not None:
-        raise Refused(f"{trouble[0]}: {trouble[1]}")
+        kind = Unreadable if trouble[0] is Trouble.MALFORMED else Refused
+        raise kind(f"{trouble[0]}: {trouble[1]}")
     return decoded
 
 

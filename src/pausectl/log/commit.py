@@ -196,7 +196,8 @@ class Committer:
             self._cosign()
         self._answer(answers)
         fresh = sum(isinstance(each, Admission) and not each.duplicate for each in answers)
-        self._watch(Turn(len(answers), fresh, time.perf_counter() - begun))
+        if answers:
+            self._watch(Turn(len(answers), fresh, time.perf_counter() - begun))
 
     def _cosign(self) -> None:
         """Ask the witnesses; what they say instead of cosigning is told once, until it changes."""

@@ -17,9 +17,10 @@ from threading import Lock
 
 from pausectl.errors import Malformed, PausectlError, Unavailable
 from pausectl.log import admission
+from pausectl.log.admission import Unreadable
 from pausectl.log.commit import Committer, Receipt, Turn
 from pausectl.log.storage.seams import Absent, Store
-from pausectl.net.door import OCTETS, Answer, Door, Request, Throttled
+from pausectl.net.door import OCTETS, Answer, Door, Request, Throttled, status_of
 from pausectl.net.limits import Buckets, Limits
 from pausectl.net.metrics import Counter, GaugeMetricFamily, Histogram, Metrics
 from pausectl.registry import enforces
@@ -40,13 +41,17 @@ def doors(store: Store, committer: Committer, limits: Limits) -> list[Door]:
         Door("GET", "/checkpoint", reads.checkpoint, inline=True),
         Door("GET", "/tile/", reads.tile, inline=True, status=_read_status),
         Door("GET", "/key/", reads.key, inline=True, status=_read_status),
-        Door("POST", "/add", adds.add, max_body=tile.MAX_ENTRY_BYTES),
+        Door("POST", "/add", adds.add, max_body=tile.MAX_ENTRY_BYTES, status=_add_status),
     ]
 
 
 def _read_status(error: PausectlError) -> int:
     """A path that is none is not there, like any other."""
     return 404 if isinstance(error, Malformed | Absent) else 503
+
+
+def _add_status(error: PausectlError) -> int:
+    return 400 if isinstance(error, Unreadable) else status_of(error)
 
 
 class Reads:
