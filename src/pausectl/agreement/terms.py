@@ -76,7 +76,7 @@ class Due(Model):
     """One line of what must be filed for every window: by whom, in which stream, once or for each facility."""
 
     per: Literal["party", "facility"]
-    role: Literal["lab", "overseer", "evaluator", "meter"]
+    role: Literal["lab", "overseer", "evaluator", "meter", "intake"]
     stream: StreamName
 
 
@@ -167,6 +167,12 @@ class MirrorPolicy(Model):
     quorum: Count
 
 
+class IntakePolicy(Model):
+    """quorum: receipts of so many intake parties date a filing, at the latest of them; 0 where there are none."""
+
+    quorum: Count
+
+
 class Utilisation(Model):
     """Model FLOP utilisation: for clocks and caps, the plausible band, and what physics allows."""
 
@@ -230,6 +236,7 @@ class Document(Model):
     expires_at: Instant
     facilities: tuple[Facility, ...]
     hardware: tuple[Accelerator, ...]
+    intake: IntakePolicy
     limits: LimitTable
     log: LogPolicy
     mfu: Utilisation
@@ -286,6 +293,7 @@ def _check(doc: Document) -> None:
     if k > n or f >= k or 2 * k <= n + f:
         raise ValueError(f"witnesses: {k} of {n} with {f} faulty: expected faulty < quorum and 2·quorum > n + faulty")
     _check_mirrors(doc)
+    _check_intake(doc)
     if (doc.version == 1) != (doc.previous is None):
         raise ValueError("previous: expected null in version 1, and a digest in every later one")
     if not doc.hardware or not all(chip.peak_gflop_per_second for chip in doc.hardware):
@@ -310,6 +318,27 @@ def _check_mirrors(doc: Document) -> None:
     cosigners = [*doc.witnesses.members, *policy.members]
     _unique("cosignature key", [member.vkey for member in cosigners])
     _unique("post-quantum key", [digest for one in (*logs, *cosigners) if (digest := one.mldsa44)])
+
+
+@enforces("AGR-10")
+def _check_intake(doc: Document) -> None:
+    """Refuse intake parties that could not be believed, or of whom nobody would know how many receipts they gave.
+
+    [AGR-10] Each intake party MUST be of an organisation of its own, which no lab and no log has, a close be due of
+    them, and their quorum be between 1 and their number; where there are none, it is 0.
+
+    A lab that gives itself receipts would date its own filings, and a log would excuse its own delays.
+    """
+    parties, quorum = [p for p in doc.principals if "intake" in p.roles], doc.intake.quorum
+    if not min(len(parties), 1) <= quorum <= len(parties):
+        raise ValueError(f"intake: quorum {quorum} of {len(parties)} intake parties")
+    _unique("organisation of an intake party", [p.organisation for p in parties])
+    interested = {p.organisation for p in doc.principals if {"lab", "log"} & set(p.roles)}
+    for party in parties:
+        if party.organisation in interested:
+            raise ValueError(f"intake: {party.id} is of the organisation of a lab or a log")
+    if parties and not any((due.role, due.stream) == ("intake", "close") for due in doc.due):
+        raise ValueError("intake: expected a close in the list of what is due of intake parties")
 
 
 @enforces("AGR-8")

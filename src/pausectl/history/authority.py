@@ -9,6 +9,7 @@ from pausectl.history.decode import Decoded
 from pausectl.history.records import Trouble
 from pausectl.predicates.base import Predicate
 from pausectl.predicates.checkpoint import Mark
+from pausectl.predicates.received import Received
 from pausectl.registry import enforces
 
 
@@ -32,6 +33,8 @@ def _foreign(claim: Predicate, agreement: Agreement) -> tuple[Trouble, str] | No
         return Trouble.FOREIGN, f"said under agreement {header.agreement[:12]}…, not {agreement.id[:12]}…"
     if header.log != agreement.document.log.origin:
         return Trouble.FOREIGN, f"said in log {header.log}, not {agreement.document.log.origin}"
+    if isinstance(claim, Received) and claim.of.agreement != agreement.id:
+        return Trouble.FOREIGN, f"a receipt for something said under agreement {claim.of.agreement[:12]}…"
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.lifecycle import State
@@ -40,13 +40,16 @@ class Trouble(StrEnum):
     NO_SUCH_WINDOW = "no such window"
     CLOSED_WINDOW = "closed window"
     NO_SUCH_FACILITY = "no such facility"
+    BENT_RECEIPT = "bent receipt"
+    LEFT_OUT_RECEIPT = "left-out receipt"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """index: the leaf. party: who answers for it, where that is not the log's operator.
 
-    proven: False where the ledger's clock leaves open whether there was any trouble.
+    proven: False where the ledger's clock leaves open whether there was any trouble. statement: its id, and due: the
+    POSIX second by which it should have been there, for what came after its window was closed.
     """
 
     trouble: Trouble
@@ -54,6 +57,8 @@ class Problem:
     message: str
     party: str | None = None
     proven: bool = True
+    statement: str = ""
+    due: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,13 @@ class Filed(Generic[C]):
     claim: C
     not_yet: int | None
     by: int
+
+
+class Attested(NamedTuple):
+    """When a statement was handed in, by a quorum's word, and the leaves that say so."""
+
+    at: int
+    entries: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +161,10 @@ class Case:
 
     start, end: POSIX seconds. as_of: the instant of judging. book: what was filed about this lab. window_book: what was
     filed by those who can act against it. record: what outlives windows. pause_since: first window of the pause.
-    counted: the lab has since said how many corrections it made, and none of them is missing.
+    counted: the lab has since said how many corrections it made, and none of them is missing. received: statement id →
+    when it was handed in, for filings with receipts. handed: (stream, leaves) of what was handed in for
+    this window and is not in the ledger. uncounted: intake parties that have not said, since the deadline for filing,
+    how many receipts they gave, or lack one of them.
     """
 
     agreement: Agreement
@@ -167,6 +182,9 @@ class Case:
     gaps: tuple[Gap, ...]
     facilities: tuple[str, ...]
     counted: bool = True
+    received: dict[str, Attested] = field(default_factory=dict)
+    handed: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    uncounted: tuple[str, ...] = ()
 
     @property
     def deadlines(self) -> tuple[int, int]:

@@ -11,30 +11,24 @@ The state at a fixed `as_of` is a function of the entries with by ≤ `as_of`, i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.terms import OVERSEERS
 from pausectl.agreement.types import seconds
-from pausectl.errors import Broken, Malformed, PausectlError, SplitView, Unavailable
+from pausectl.errors import Malformed, PausectlError, SplitView, Unavailable
 from pausectl.history.authority import objection
-from pausectl.history.booked import booked
+from pausectl.history.books import Books
 from pausectl.history.decode import Decoded
 from pausectl.history.reader import Sighting, sight
-from pausectl.history.records import C, Case, Filed, Gap, LabRecord, Problem, RunRecord, Trouble, Twin, WindowBook
-from pausectl.history.standing import Standing
+from pausectl.history.records import Attested, Case, Filed, Gap, LabBook, Problem, Trouble, Twin, WindowBook
 from pausectl.history.streams import ID_BYTES, Streams
 from pausectl.predicates.accession import Accession
 from pausectl.predicates.base import Head, Predicate
 from pausectl.predicates.capability import Capability
 from pausectl.predicates.checkpoint import Mark
-from pausectl.predicates.close import Close
-from pausectl.predicates.correction import Correction
 from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
-from pausectl.predicates.model import Model
-from pausectl.predicates.pause import Declaration, Order
-from pausectl.predicates.run import Run
+from pausectl.predicates.received import Received
 from pausectl.predicates.usage import Usage
 from pausectl.registry import enforces
 
@@ -56,11 +50,10 @@ class History:
         self.as_of = head.by if as_of is None else as_of
         self.size = 0
         self.founded = False
-        self.standing = Standing(agreement)
         self.streams = Streams()
-        self.records: dict[str, LabRecord] = {lab: LabRecord() for lab in agreement.labs}
-        self.windows: dict[int, WindowBook] = {}
-        self.settled = 0
+        self.books = Books(agreement, self.streams)
+        self.standing, self.records, self.windows = self.books.standing, self.books.records, self.books.windows
+        self.receipts = self.books.receipts
         self.marked: Sighting | None = None
         self.problems: list[Problem] = []
         self.twins: list[Twin] = []
@@ -72,19 +65,11 @@ class History:
         self.waiting: list[tuple[int, Decoded]] = []
         self.bad_marks: dict[int, str] = {}
         self.stopped = False
-        self._enter_as: dict[type[Predicate], Callable[[Any], None]] = {
-            Usage: self._usage,
-            Inventory: self._inventory,
-            Energy: self._energy,
-            Close: self._close,
-            Correction: self._correction,
-            Capability: self._capability,
-            Run: self._run,
-            Model: self._model,
-            Accession: self._accession,
-            Order: self._order,
-            Declaration: self._declaration,
-        }
+
+    @property
+    def settled(self) -> int:
+        """The first window that is still open; everything before it is settled."""
+        return self.books.settled
 
     # ── entries and marks ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,7 +157,9 @@ class History:
             return
         filed = Filed(index, entry.id, claim, not_yet, by)
         if self._numbered(filed) and self._placed(filed):
-            self._enter(filed)
+            upshot = self.books.enter(filed)
+            if upshot is not None:
+                self._problem(upshot[0], index, upshot[1], claim.header.party)
 
     def _unknown(self, index: int, entry: Decoded) -> None:
         if entry.id == self.agreement.digest:
@@ -196,15 +183,14 @@ class History:
     def _placed(self, filed: Filed[Predicate]) -> bool:
         """Whether the window and the facility that a statement names exist, and the window is still open."""
         trouble = self._window_trouble(filed) or self._facility_trouble(filed)
-        if trouble is not None:
-            proven = trouble[0] is not Trouble.CLOSED_WINDOW or self._too_late(filed)
-            self._problem(trouble[0], filed.index, trouble[1], filed.claim.header.party, proven=proven)
+        span, party = filed.claim.header.window, filed.claim.header.party
+        if trouble is not None and trouble[0] is Trouble.CLOSED_WINDOW and span is not None:
+            due = seconds(span.end_at) + self._slack
+            proven = filed.not_yet is not None and filed.not_yet > due
+            self.problems.append(Problem(*trouble[:1], filed.index, trouble[1], party, proven, filed.id, due))
+        elif trouble is not None:
+            self._problem(trouble[0], filed.index, trouble[1], party)
         return trouble is None
-
-    def _too_late(self, filed: Filed[Predicate]) -> bool:
-        """Whether a statement about a settled window was not yet witnessed when the window closed."""
-        span = filed.claim.header.window
-        return span is not None and filed.not_yet is not None and filed.not_yet > seconds(span.end_at) + self._slack
 
     def _window_trouble(self, filed: Filed[Predicate]) -> tuple[Trouble, str] | None:
         span = filed.claim.header.window
@@ -239,70 +225,10 @@ class History:
             return None
         return Trouble.NO_SUCH_FACILITY, f"{claim.facility} is no facility of {claim.header.party} in the agreement"
 
-    def _enter(self, filed: Filed[Predicate]) -> None:
-        self._enter_as[type(filed.claim)](filed)
-
-    def _usage(self, filed: Filed[Usage]) -> None:
-        book = self._window_named(filed).lab(filed.claim.header.party)
-        book.usage.setdefault(filed.claim.facility, []).append(filed)
-
-    def _inventory(self, filed: Filed[Inventory]) -> None:
-        book = self._window_named(filed).lab(filed.claim.header.party)
-        book.inventory.setdefault(filed.claim.facility, []).append(filed)
-
-    def _energy(self, filed: Filed[Energy]) -> None:
-        book = self._window_named(filed).lab(filed.claim.lab)
-        book.energy.setdefault(filed.claim.facility, []).append(filed)
-
-    def _close(self, filed: Filed[Close]) -> None:
-        self._window_named(filed).closes.setdefault(filed.claim.header.party, []).append(filed)
-
-    def _correction(self, filed: Filed[Correction]) -> None:
-        self._window_named(filed).lab(filed.claim.header.party).corrections.append(filed)
-
-    def _capability(self, filed: Filed[Capability]) -> None:
-        self._window_witnessed(filed).lab(filed.claim.lab).capability.append(filed)
-
-    def _run(self, filed: Filed[Run]) -> None:
-        lab = filed.claim.header.party
-        record = self.records[lab].runs.setdefault(filed.claim.run_id, RunRecord())
-        (record.registered if filed.claim.status == "registered" else record.closed).append(filed)
-        self._window_witnessed(filed).lab(lab).runs.append(filed)
-
-    def _model(self, filed: Filed[Model]) -> None:
-        lab = filed.claim.header.party
-        known = self.records[lab].models.setdefault(filed.claim.weights_root, filed)
-        if filed.claim.served_since_at and not known.claim.served_since_at:
-            self.records[lab].models[filed.claim.weights_root] = filed
-        self._window_witnessed(filed).lab(lab).models.append(filed)
-
-    def _accession(self, filed: Filed[Accession]) -> None:
-        self.standing.accede(filed)
-
-    def _order(self, filed: Filed[Order]) -> None:
-        self.standing.happen(OVERSEERS, filed)
-
-    def _declaration(self, filed: Filed[Declaration]) -> None:
-        self.standing.happen(filed.claim.header.party, filed)
-
     # ── windows ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _window(self, number: int) -> WindowBook:
-        return self.windows.setdefault(number, WindowBook())
-
-    def _window_named(self, filed: Filed[C]) -> WindowBook:
-        span = filed.claim.header.window
-        if span is None:
-            raise Broken(f"entry {filed.index}: a windowed statement without a window")
-        return self._window(self.agreement.window_of(seconds(span.start_at)))
-
-    def _window_witnessed(self, filed: Filed[C]) -> WindowBook:
-        return self._window(max(self.agreement.window_of(filed.by), self.settled))
-
-    def _problem(
-        self, trouble: Trouble, index: int, message: str, party: str | None = None, *, proven: bool = True
-    ) -> None:
-        self.problems.append(Problem(trouble, index, message, party, proven))
+    def _problem(self, trouble: Trouble, index: int, message: str, party: str | None = None) -> None:
+        self.problems.append(Problem(trouble, index, message, party))
 
     def due_at(self, window: int) -> int:
         """POSIX seconds at which everything about a window is due."""
@@ -319,13 +245,18 @@ class History:
         while self.settled < min(closed, self._end):
             for case in self.cases(self.settled, now):
                 self._on_settled(case)
-            self._fold(self.windows.pop(self.settled, WindowBook()))
-            self.settled += 1
-            self.standing.forget(self.settled)
+            self.books.fold(self.windows.pop(self.settled, WindowBook()))
+            self.books.settled += 1
+            self._forget()
         if self.settled < closed:
             for number in [number for number in self.windows if number < closed]:
-                self._fold(self.windows.pop(number))
-            self.settled = closed
+                self.books.fold(self.windows.pop(number))
+            self.books.settled = closed
+            self._forget()
+
+    def _forget(self) -> None:
+        self.standing.forget(self.settled)
+        self.receipts.forget(self.settled)
 
     def open_cases(self) -> Iterator[Case]:
         """One case for each lab and window that is due at `as_of` but still open to corrections, oldest first.
@@ -335,15 +266,17 @@ class History:
         window = self.settled
         while window < self._end and self.due_at(window) <= self.as_of:
             yield from self.cases(window, self.as_of)
-            self._fold(self.windows.get(window, WindowBook()))
+            self.books.fold(self.windows.get(window, WindowBook()))
             window += 1
 
     def cases(self, window: int, now: int) -> Iterator[Case]:
         """The case of every lab of the agreement in one window, judged at `now`."""
-        book = self._window(window)
+        book = self.books.window(window)
         others = tuple(self._gaps_of_others(book))
         own = {lab: tuple(self._gaps_of_lab(lab, book)) for lab in self.agreement.labs}
         missing = tuple(gap for gaps in own.values() for gap in gaps if gap.stream == Accession.stream)
+        handed = self._handed(window)
+        uncounted = tuple(party for party in self.agreement.holders("intake") if not self._counts(party, window))
         for lab in self.agreement.labs:
             state, since = self.standing.state(lab, window)
             yield Case(
@@ -362,7 +295,40 @@ class History:
                 gaps=(*own[lab], *(gap for gap in missing if gap.party != lab), *others),
                 facilities=tuple(f.id for f in self.agreement.document.facilities if f.lab == lab),
                 counted=self._counted(lab, window),
+                received=self._received(book.lab(lab)),
+                handed=tuple(handed.get(lab, ())),
+                uncounted=uncounted,
             )
+
+    def _received(self, book: LabBook) -> dict[str, Attested]:
+        if not self.receipts.known:
+            return {}
+        filings = [filed for kind in (book.usage, book.inventory) for each in kind.values() for filed in each]
+        names = [filed.id for filed in (*filings, *book.runs)]
+        return {name: found for name in names if (found := self.receipts.attested(name))}
+
+    def _handed(self, window: int) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+        """Lab → what it handed to intake parties about a window that the ledger does not hold."""
+        found: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+        for _, handed in self.receipts.outstanding():
+            span = handed.of.window
+            if span is not None and self.agreement.window_of(seconds(span.start_at)) == window:
+                entries = tuple(sorted(given.leaf for given in handed.receipts.values()))
+                found.setdefault(handed.of.party, []).append((handed.of.stream, entries))
+        return found
+
+    def _counts(self, party: str, window: int) -> bool:
+        """Whether an intake party has said, once filings were due, how many receipts it gave, and all are here."""
+        due = self.agreement.start(window + 1) + self.agreement.document.deadlines.filing_seconds
+        heads = [
+            self.receipts.count_in(filed)
+            for number, book in self.windows.items()
+            if self.agreement.start(number + 1) >= due
+            for filed in book.closes.get(party, ())
+            if filed.by >= self.agreement.start(number + 1)
+        ]
+        said = [count for count in heads if count is not None]
+        return bool(said) and max(said) <= self.streams.count(party, Received.stream)
 
     def _counted(self, lab: str, window: int) -> bool:
         later = [filed for number, book in self.windows.items() if number > window for filed in book.usage_of(lab)]
@@ -388,17 +354,6 @@ class History:
             for filed in filings:
                 yield from self.streams.short(filed.claim.heads, filed.index, speaks_for)
         yield from self.streams.holes(frozenset(self.records), others=True)
-
-    def _fold(self, book: WindowBook) -> None:
-        """Carry over what outlives a window: time booked to runs, the last inventory, models evaluated."""
-        for lab, filed in book.labs.items():
-            if lab not in self.records:
-                continue
-            record = self.records[lab]
-            for run_id, gflop in booked(self.agreement, filed.usage.values()).items():
-                record.runs.setdefault(run_id, RunRecord()).booked_gflop += gflop
-            record.last_inventory.update({facility: versions[-1] for facility, versions in filed.inventory.items()})
-            record.evaluated.update({result.claim.model: result.index for result in filed.capability})
 
 
 @enforces("READ-7")

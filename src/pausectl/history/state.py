@@ -14,15 +14,16 @@ from typing import Any
 from pausectl.agreement.lifecycle import Event, Happening
 from pausectl.errors import Malformed
 from pausectl.history.decode import Decoded, rebuild
+from pausectl.history.handed import Given, Handed, Receipts, Series
 from pausectl.history.reader import sight
 from pausectl.history.records import Filed, LabBook, LabRecord, Problem, RunRecord, Trouble, Twin, WindowBook
 from pausectl.history.replay import History
 from pausectl.history.streams import Stream
 from pausectl.predicates import base
-from pausectl.predicates.base import Predicate
+from pausectl.predicates.base import Header, Predicate
 from pausectl.wire.keys import base64, unbase64
 
-VERSION = 1
+VERSION = 2
 _BY_FACILITY = ("usage", "inventory", "energy")
 _LISTS = ("capability", "corrections", "runs", "models")
 
@@ -35,7 +36,7 @@ def dump(history: History) -> dict[str, Any]:
         "founded": history.founded,
         "settled": history.settled,
         "marked": history.marked.raw.decode() if history.marked else None,
-        "problems": [[p.trouble, p.index, p.message, p.party, p.proven] for p in history.problems],
+        "problems": [[p.trouble, p.index, p.message, p.party, p.proven, p.statement, p.due] for p in history.problems],
         "twins": [[t.party, t.stream, t.sequence, t.first, t.second] for t in history.twins],
         "streams": [[party, name, *_stream(stream)] for (party, name), stream in history.streams.known.items()],
         "accessions": {lab: _all(filed) for lab, filed in history.standing.accessions.items()},
@@ -45,6 +46,7 @@ def dump(history: History) -> dict[str, Any]:
         },
         "records": {lab: _record(record) for lab, record in history.records.items()},
         "windows": [[number, _window(book)] for number, book in history.windows.items()],
+        "receipts": _receipts(history.receipts),
         "waiting": [[index, *_decoded(entry)] for index, entry in history.waiting],
         "bad_marks": list(history.bad_marks.items()),
     }
@@ -61,7 +63,7 @@ def load(saved: dict[str, Any], history: History) -> None:
 
 
 def _load(saved: dict[str, Any], history: History) -> None:
-    history.size, history.settled, history.founded = saved["size"], saved["settled"], saved["founded"]
+    history.size, history.books.settled, history.founded = saved["size"], saved["settled"], saved["founded"]
     history.marked = sight(saved["marked"].encode(), history.agreement) if saved["marked"] else None
     history.problems = [Problem(Trouble(trouble), *rest) for trouble, *rest in saved["problems"]]
     history.twins = [Twin(*twin) for twin in saved["twins"]]
@@ -75,7 +77,8 @@ def _load(saved: dict[str, Any], history: History) -> None:
         for track, happened in saved["happenings"].items()
     }
     history.records |= {lab: _unrecord(record) for lab, record in saved["records"].items()}
-    history.windows = {number: _unwindow(book) for number, book in saved["windows"]}
+    history.windows |= {number: _unwindow(book) for number, book in saved["windows"]}
+    _unreceipts(saved["receipts"], history.receipts)
     history.waiting = [(index, _undecoded(*entry)) for index, *entry in saved["waiting"]]
     history.bad_marks = dict(saved["bad_marks"])
 
@@ -149,6 +152,26 @@ def _unwindow(saved: dict[str, Any]) -> WindowBook:
         books |= {name: _unall(each[name]) for name in _LISTS}
         labs[lab] = LabBook(**books)
     return WindowBook(labs, {party: _unall(filed) for party, filed in saved["closes"].items()})
+
+
+def _receipts(receipts: Receipts) -> dict[str, Any]:
+    return {
+        "known": [
+            [name, handed.of.model_dump(mode="json"), list(handed.receipts.items())]
+            for name, handed in receipts.known.items()
+        ],
+        "until": receipts.until,
+        "series": [[party, list(s.numbers), list(s.times), s.closed] for party, s in receipts.series.items()],
+    }
+
+
+def _unreceipts(saved: dict[str, Any], receipts: Receipts) -> None:
+    for name, of, given in saved["known"]:
+        receipts.known[name] = Handed(Header.model_validate(of), {party: Given(*each) for party, each in given})
+    receipts.until.update(saved["until"])
+    for party, numbers, times, closed in saved["series"]:
+        pairs = [(count, end) for count, end in closed]
+        receipts.series[party] = Series(array("q", numbers), array("q", times), pairs)
 
 
 def _decoded(entry: Decoded) -> list[Any]:

@@ -13,7 +13,7 @@ class Close(Predicate):
     """heads: of all streams of this party, and of those of the bodies it sits in."""
 
     name: ClassVar[str] = "close"
-    role: ClassVar[str] = "overseer evaluator meter"
+    role: ClassVar[str] = "overseer evaluator meter intake"
     stream: ClassVar[str] = "close"
     windowed: ClassVar[bool] = True
 

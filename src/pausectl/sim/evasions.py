@@ -8,7 +8,7 @@ specs/threat-model.md lists. A new one is one function and one `@evasion` line.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pausectl.registry import register, registered
@@ -36,6 +36,7 @@ from pausectl.sim.cheats import (
     Renamer,
     SecretModel,
     SilentLab,
+    SparingLab,
     StrongModel,
     SwitchedOff,
     UnbookedTrainer,
@@ -46,17 +47,21 @@ from pausectl.sim.cheats import (
 from pausectl.sim.operators import (
     BadMarker,
     Censor,
+    DenyingIntake,
     Duplicator,
+    FalseReceipt,
     Foreigner,
     Forger,
     Garbler,
     Impostor,
     LaterVersion,
+    ObligingIntake,
     SilentOverseer,
     TwoFacedOverseer,
     UnheadedCloser,
     find,
 )
+from pausectl.sim.terms import Roll
 from pausectl.sim.world import World
 
 CHEAT = "borealis"
@@ -114,10 +119,54 @@ def _lab(size: Size, behaviour: type, **world: Any) -> World:  # noqa: ANN401
     return _world(size, labs={CHEAT: behaviour(CHEAT)}, **world).run()
 
 
+def _with_intake(size: Size, **world: Any) -> World:  # noqa: ANN401
+    """A world whose agreement names an intake party."""
+    roll = replace(size.get("roll", Roll()), intake=("quay",))
+    return _world({**size, "roll": roll}, **world).run()
+
+
 @evasion("COV-1", "UNPROVEN")
 def omit_a_window(size: Size) -> World:
     """A lab does not file about a window in which it trained."""
     return _lab(size, SilentLab)
+
+
+@evasion("COV-1")
+def omit_where_there_is_an_intake(size: Size) -> World:
+    """A lab does not file about a window in which it trained, and says that the log did not take it."""
+    return _with_intake(size, labs={CHEAT: SilentLab(CHEAT)})
+
+
+@evasion("COV-1")
+def sign_ones_own_receipt(size: Size) -> World:
+    """A lab does not file, and signs a receipt for itself in the name of the intake party."""
+    return _with_intake(size, labs={CHEAT: SilentLab(CHEAT)}, operator=FalseReceipt(CHEAT))
+
+
+@evasion("REC-1")
+def keep_out_what_was_handed_in(size: Size) -> World:
+    """The log's operator leaves out a lab's usage statements, for which an intake party gave receipts."""
+    facility = size.get("roll", Roll()).labs[CHEAT][0]
+    return _with_intake(size, operator=Censor(CHEAT, f"usage/{facility}"))
+
+
+@evasion("REC-2")
+def date_a_receipt_back(size: Size) -> World:
+    """A lab files late, and an intake party dates its receipt to before the deadline, and before its last receipts."""
+    return _with_intake(size, labs={CHEAT: LateLab(CHEAT)}, operator=ObligingIntake())
+
+
+@evasion(None)
+def date_a_receipt_back_in_silence(size: Size) -> World:
+    """A lab files late, and an intake party that gave no receipt since the deadline dates its receipt before it."""
+    labs = {lab: SparingLab(lab) for lab in size.get("roll", Roll()).labs}
+    return _with_intake(size, labs={**labs, CHEAT: LateLab(CHEAT)}, operator=ObligingIntake())
+
+
+@evasion("REC-3")
+def deny_a_receipt(size: Size) -> World:
+    """An intake party gives receipts, and counts none of them at the end of the window."""
+    return _with_intake(size, operator=DenyingIntake())
 
 
 @evasion("TIM-1")

@@ -27,12 +27,13 @@ from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
 from pausectl.predicates.model import Model
 from pausectl.predicates.pause import Declaration, Order
+from pausectl.predicates.received import Received
 from pausectl.predicates.run import Run
 from pausectl.predicates.usage import Usage
 from pausectl.sim.terms import ORIGIN, Roll, agree, demo_key, names, ratio
 from pausectl.wire import checkpoint, cosignature, dsse, note
 
-ROLL = Roll()
+ROLL = Roll(intake=("quay",))
 KEYS = {name: demo_key(name) for name in names(ROLL)}
 WINDOW = {"end_at": "2026-07-13T00:00:00Z", "start_at": "2026-07-06T00:00:00Z"}
 SITE = "aurora-1"
@@ -59,6 +60,7 @@ def claims() -> dict[str, Predicate]:
         _mark(),
         _close(),
         _correction(),
+        _received(),
     ]
     return {claim.name: claim for claim in given}
 
@@ -214,6 +216,14 @@ def _mark() -> Predicate:
 
 def _close() -> Predicate:
     return _say(Close, "avon", {"heads": [{"count": 1, "party": "overseers", "stream": "orders"}]})
+
+
+def _received() -> Predicate:
+    usage = _usage()
+    return _say(Received, "quay", {
+        "of": usage.header.model_dump(mode="json"), "received_at": "2026-07-13T06:00:00Z",
+        "statement": dsse.statement_id(base.write(usage)),
+    })  # fmt: skip
 
 
 def _correction() -> Predicate:

@@ -6,10 +6,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from pausectl.agreement.terms import OVERSEERS
+from pausectl.agreement.types import instant, seconds
 from pausectl.predicates import base
 from pausectl.predicates.base import Predicate
 from pausectl.predicates.close import Close
 from pausectl.predicates.pause import Order
+from pausectl.predicates.received import Received
 from pausectl.predicates.usage import Usage
 from pausectl.sim.ledger import minimal
 from pausectl.sim.world import HonestOperator, World, digest
@@ -51,6 +53,30 @@ class UnheadedCloser(HonestOperator):
         if isinstance(claim, Close) and claim.header.party == self._party:
             bare = claim.model_copy(update={"heads": ()})
             raw = dsse.sign(base.write(bare), world.keys[self._party]).raw
+        super().append(world, raw, claim)
+
+
+class DenyingIntake(HonestOperator):
+    """Stands for an intake party that denies, at the end of each window, that it gave any receipt."""
+
+    def append(self, world: World, raw: bytes, claim: Predicate | None) -> None:
+        """The same close, signed by the same party, with a head of 0."""
+        if isinstance(claim, Close) and claim.header.party in world.roll.intake:
+            heads = tuple(head.model_copy(update={"count": 0}) for head in claim.heads)
+            raw = dsse.sign(base.write(claim.model_copy(update={"heads": heads})), world.keys[claim.header.party]).raw
+        super().append(world, raw, claim)
+
+
+class ObligingIntake(HonestOperator):
+    """Stands for an intake party that dates whatever a lab hands in late to twelve hours after the window's end."""
+
+    def append(self, world: World, raw: bytes, claim: Predicate | None) -> None:
+        """The same receipt with an earlier time."""
+        if isinstance(claim, Received) and claim.of.window is not None:
+            at = seconds(claim.of.window.end_at) + 12 * 3_600
+            if at < world.now:
+                early = claim.model_copy(update={"received_at": instant(at)})
+                raw = dsse.sign(base.write(early), world.keys[claim.header.party]).raw
         super().append(world, raw, claim)
 
 
@@ -117,6 +143,22 @@ class Foreigner(_Once):
         """Good signature, other agreement."""
         header = claim.header.model_copy(update={"agreement": digest("another agreement"), "party": self._lab})
         return dsse.sign(base.write(claim.model_copy(update={"header": header})), world.keys[self._lab]).raw
+
+
+class FalseReceipt(_Once):
+    """Adds a receipt for a filing that a lab kept to itself, signed by that lab and not by the intake party."""
+
+    def __init__(self, lab: str) -> None:
+        super().__init__()
+        self._lab = lab
+
+    def addition(self, world: World, raw: bytes, claim: Usage) -> bytes:
+        """Good form, wrong key."""
+        facility = world.roll.labs[self._lab][0]
+        of = claim.header.model_copy(update={"party": self._lab, "stream": f"usage/{facility}"})
+        header = world.header(world.roll.intake[0], Received.stream, None, sequence=10_000)
+        body = {**world.receipt(raw, claim), "of": of.model_dump(mode="json"), "statement": digest("what was kept")}
+        return dsse.sign(base.write(base.construct(Received, body, header)), world.keys[self._lab]).raw
 
 
 class Duplicator(_Once):

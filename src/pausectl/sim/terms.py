@@ -83,6 +83,7 @@ class Roll:
     meter: str = "gridco"
     log: str = "ledgerco"
     mirrors: tuple[str, ...] = ()
+    intake: tuple[str, ...] = ()
 
 
 def _principals(roll: Roll, publics: Mapping[str, PublicKey]) -> list[dict[str, Any]]:
@@ -91,6 +92,7 @@ def _principals(roll: Roll, publics: Mapping[str, PublicKey]) -> list[dict[str, 
         *((lab, "lab") for lab in roll.labs), *((name, "overseer") for name in roll.overseers),
         *((name, "witness") for name in roll.witnesses), (roll.evaluator, "evaluator"), (roll.meter, "meter"),
         (roll.log, "log"), *((name, "mirror") for name in roll.mirrors),
+        *((name, "intake") for name in roll.intake),
     ]  # fmt: skip
     return [
         {
@@ -129,6 +131,7 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
             {"per": "party", "role": "meter", "stream": "close"},
             {"per": "party", "role": "overseer", "stream": "close"},
             {"per": "party", "role": "evaluator", "stream": "close"},
+            *([{"per": "party", "role": "intake", "stream": "close"}] if roll.intake else []),
         ],
         "expires_at": instant(seconds(anchor) + 3 * year),
         "facilities": [
@@ -137,6 +140,7 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
             for facility in facilities
         ],
         "hardware": [dict(entry) for entry in HARDWARE],
+        "intake": {"quorum": (len(roll.intake) + 1) // 2},
         "limits": {
             "ARMED": limits(None, None, None),
             "PAUSED": limits(300_000_000, 20_000_000, 40_000_000, [("autonomy-suite", "2", "0.50")]),
@@ -191,4 +195,5 @@ def agree(roll: Roll, keys: Mapping[str, PrivateKey], **changes: Any) -> Agreeme
 
 def names(roll: Roll) -> tuple[str, ...]:
     """Everybody who needs a key."""
-    return (*roll.labs, *roll.overseers, *roll.witnesses, roll.evaluator, roll.meter, roll.log, *roll.mirrors)
+    officials = (roll.evaluator, roll.meter, roll.log)
+    return (*roll.labs, *roll.overseers, *roll.witnesses, *officials, *roll.mirrors, *roll.intake)

@@ -32,6 +32,7 @@ from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
 from pausectl.predicates.model import Model
 from pausectl.predicates.pause import Order
+from pausectl.predicates.received import Received
 from pausectl.predicates.run import Run
 from pausectl.predicates.usage import Usage
 from pausectl.sim import terms
@@ -100,6 +101,10 @@ class Lab:
     def files_work(self, world: World, window: int) -> Shares:
         """What it says they did."""
         return self.work(world, window)
+
+    def hands_in(self, world: World, claim: Predicate) -> tuple[str, ...]:  # noqa: ARG002
+        """The intake parties that get what it says."""
+        return world.roll.intake
 
     def run_id(self, window: int) -> str:  # noqa: ARG002
         """The run that training time is booked to."""
@@ -288,9 +293,17 @@ class World:
         return envelope.statement_id
 
     def submit(self, raw: bytes, claim: Predicate | None = None) -> None:
-        """Hand bytes to the log's operator."""
+        """Hand bytes to the log's operator, and what a lab says to intake parties, which file a receipt afterwards."""
         self.said.append((self.now, raw, claim))
         self.operator.append(self, raw, claim)
+        if claim is not None and claim.header.party in self.people:
+            for intake in self.people[claim.header.party].hands_in(self, claim):
+                self.say(intake, Received, self.receipt(raw, claim))
+
+    def receipt(self, raw: bytes, claim: Predicate) -> dict[str, Any]:
+        """Members of a receipt for what is handed in now."""
+        of, handed = claim.header.model_dump(mode="json"), dsse.parse(raw).statement_id
+        return {"of": of, "received_at": instant(self.now), "statement": handed}
 
     def heads(self, _speaker: str, streams: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         """How far streams go at this moment."""
@@ -433,7 +446,7 @@ class World:
 
     def close_all(self, window: int) -> None:
         """Everybody who can act against a lab closes the window."""
-        for party in (*self.roll.overseers, self.roll.evaluator, self.roll.meter):
+        for party in (*self.roll.overseers, self.roll.evaluator, self.roll.meter, *self.roll.intake):
             self.close(party, window)
 
     def close(self, party: str, window: int) -> None:

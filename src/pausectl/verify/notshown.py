@@ -24,7 +24,7 @@ def _truth(history: History, judgement: Judgement) -> Iterator[str]:
         "Completeness: compute at sites that neither a lab nor its meter names is invisible here "
         f"({len(facilities)} facilities of {len({f.lab for f in facilities})} labs are listed)."
     )
-    yield from _found(judgement)
+    yield from _found(judgement, intake=bool(history.agreement.holders("intake")))
     if not any(_sealed(window.labs) for window in history.windows.values()):
         yield "Telemetry: no filing of an open window carries a seal, so no row behind its totals can be opened."
     else:
@@ -40,7 +40,7 @@ def _sealed(labs: dict[str, LabBook]) -> bool:
     return any(filed.claim.telemetry is not None for filed in filings)
 
 
-def _found(judgement: Judgement) -> Iterator[str]:
+def _found(judgement: Judgement, *, intake: bool) -> Iterator[str]:
     inconsistent = sorted({w.lab for w in judgement.windows if w.verdict is Verdict.INCONSISTENT})
     if inconsistent:
         names = ", ".join(inconsistent)
@@ -50,7 +50,8 @@ def _found(judgement: Judgement) -> Iterator[str]:
     )
     if silent:
         names = ", ".join(silent)
-        yield f"Silence: whether {names} did not file or the log did not take it; no intake party is agreed."
+        open_yet = "the intake parties have not counted their receipts since" if intake else "no intake party is agreed"
+        yield f"Silence: whether {names} did not file or the log did not take it; {open_yet}."
     out = sorted({w.lab for w in judgement.windows if _out(w)})
     if out:
         yield f"Not in force: nothing binds {', '.join(out)} in some of the windows shown, whatever it did there."
@@ -68,8 +69,18 @@ def _time(history: History) -> Iterator[str]:
         first_open += 1
     since = instant(history.agreement.start(first_open))
     yield f"Not yet due: windows from {since} on; what is filed about them early is not judged."
+    yield from _receipts(history)
     interval = history.agreement.document.log.mark_interval_seconds
     yield f"Order within {interval} s: entries between two marks are ordered by the log's operator alone."
+
+
+def _receipts(history: History) -> Iterator[str]:
+    parties, quorum = history.agreement.holders("intake"), history.agreement.document.intake.quorum
+    if parties:
+        yield (
+            f"Receipts: {quorum} of {len(parties)} intake parties ({', '.join(parties)}) can date a filing back as far "
+            "as the last receipts they gave."
+        )
 
 
 def _witnesses(history: History) -> Iterator[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pausectl.verify.rules import compute, corrections, coverage, energy, hours, ledger, models, runs
+from pausectl.verify.rules import compute, corrections, coverage, energy, hours, intake, ledger, models, runs
 
 #: In the order of specs/verification.md.
-CHAPTERS = (ledger, coverage, compute, corrections, hours, energy, runs, models)
+CHAPTERS = (ledger, coverage, intake, compute, corrections, hours, energy, runs, models)

@@ -2,7 +2,8 @@
 """Completeness: each prohibition needs a partner that notices when the evidence for it is missing.
 
 What is expected comes from the agreement alone, never from what was filed. Missing evidence is UNPROVEN and not
-VIOLATED: without an agreed intake path a lab's omission and a log's censorship look the same.
+VIOLATED: without an agreed intake path a lab's omission and a log's censorship look the same. With one, a lab could
+have asked for a receipt, and the intake parties say how many they gave.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pausectl.agreement.types import instant
 from pausectl.history.records import C, Case, Filed, Gap, WindowBook
 from pausectl.history.replay import LAB_STREAMS
 from pausectl.predicates.inventory import Inventory
+from pausectl.predicates.received import Received
 from pausectl.predicates.usage import Usage
 from pausectl.verify.rules.base import Said, holds, rule, unproven, violated
 
@@ -40,7 +42,7 @@ def every_due_statement_is_filed(case: Case) -> Iterator[Said]:
 
     Why: silence must never look better than a bad number.
 
-    Cannot see: facilities that are in nobody's books.
+    Cannot see: facilities that are in nobody's books; nor a filing whose receipt all its intake parties deny.
     """
     if not case.facilities:
         yield unproven(f"the agreement lists no facility of {case.lab}, so nothing is asked of it")
@@ -50,7 +52,20 @@ def every_due_statement_is_filed(case: Case) -> Iterator[Said]:
             if filed:
                 yield holds(f"{due.stream} of {facility} is filed", filed[0].index)
             else:
-                yield unproven(f"no {due.stream} of {facility}: {NO_INTAKE}")
+                yield _missing(case, due.stream, facility)
+
+
+def _missing(case: Case, stream: str, facility: str) -> Said:
+    """Omission is proven only where the lab could have had a receipt, and nobody's count leaves room for one."""
+    what = f"no {stream} of {facility}"
+    evidence = [leaf for name, leaves in case.handed if name == f"{stream}/{facility}" for leaf in leaves]
+    if evidence:
+        return unproven(f"{what} in the ledger, but an intake party was handed it", *evidence)
+    if not case.agreement.holders("intake"):
+        return unproven(f"{what}: {NO_INTAKE}")
+    if case.uncounted:
+        return unproven(f"{what}: {', '.join(case.uncounted)} may have been handed it, by what is counted so far")
+    return violated(f"{what}: no intake party was handed it either, and each has counted its receipts since")
 
 
 @rule("COV-2")
@@ -68,14 +83,15 @@ def the_lab_hides_no_number(case: Case) -> Iterator[Said]:
 
 @rule("COV-3")
 def everybody_else_closes(case: Case) -> Iterator[Said]:
-    """[COV-3] Every overseer, evaluator and meter MUST file, for every window, what the due list asks of its role.
+    """[COV-3] Every overseer, evaluator, meter and intake party MUST file, for every window, what the due list asks of
+    its role.
 
-    Why: an order, a result or a reading that was kept out of the ledger is somebody else's statement; only its author
-    can say that it exists.
+    Why: an order, a result, a reading or a receipt that was kept out of the ledger is somebody else's statement; only
+    its author can say that it exists.
 
     Cannot see: a party that hides its own statement and says that it made none; nor how late a close came.
     """
-    for due in _due(case, "overseer", "evaluator", "meter"):
+    for due in _due(case, "overseer", "evaluator", "meter", "intake"):
         for who, what, filed in _others(case, due):
             if filed is not None:
                 yield holds(f"{who} filed {what}", filed)
@@ -120,9 +136,9 @@ def usage_carries_every_head(case: Case) -> Iterator[Said]:
 @rule("COV-5")
 def closes_carry_every_head(case: Case) -> Iterator[Said]:
     """[COV-5] A close MUST carry the head of each stream in which its party, or a body it sits in, can act against a
-    lab, and that of an overseer the head of every lab's accessions, zero included.
+    lab or for it, and that of an overseer the head of every lab's accessions, zero included.
 
-    Why: as COV-4, for orders, results and readings. A lab's accession can bind others, so others count it.
+    Why: as COV-4, for orders, results, readings and receipts. A lab's accession can bind others, so others count it.
 
     Cannot see: streams that the agreement does not foresee.
     """
@@ -152,6 +168,8 @@ def required_heads(agreement: Agreement, party: str) -> list[tuple[str, str]]:
         heads += [(OVERSEERS, "orders"), *((lab, "accession") for lab in agreement.labs)]
     if "meter" in roles:
         heads += [(party, f"energy/{f.id}") for f in agreement.document.facilities if f.meter == party]
+    if "intake" in roles:
+        heads.append((party, Received.stream))
     return heads
 
 
@@ -182,6 +200,8 @@ def due_statements_are_in_time(case: Case) -> Iterator[Said]:
     Why: evidence must come before it is useless, and no one can account for a week that is not over. Time is the
     ledger's own: the marks before and after the entry.
 
+    A statement that intake parties were handed in time is in time.
+
     Cannot see: whether the lab was slow or the log was, where no intake receipt exists; nor the time between two marks.
     """
     deadline = case.deadlines[0]
@@ -194,13 +214,20 @@ def due_statements_are_in_time(case: Case) -> Iterator[Said]:
                     f"{due.stream} of {facility}: in the ledger before the window's end at {end}", filed[0].index
                 )
             elif filed:
-                yield in_time(f"{due.stream} of {facility}", filed[0], deadline)
+                yield in_time(case, f"{due.stream} of {facility}", filed[0], deadline)
 
 
-def in_time(what: str, filed: Filed[Any], deadline: int) -> Said:
-    """Judge one deadline by the interval of an entry, and by nothing else."""
+def in_time(case: Case, what: str, filed: Filed[Any], deadline: int) -> Said:
+    """Judge one deadline by the receipts for an entry and its interval, and by nothing else."""
+    received = case.received.get(filed.id)
+    if received is not None and received.at <= deadline < filed.by:
+        message = f"{what}: handed in by {instant(received.at)}, due {instant(deadline)}"
+        return holds(message, filed.index, *received.entries)
     if filed.by <= deadline:
         return holds(f"{what}: witnessed by {instant(filed.by)}, due {instant(deadline)}", filed.index)
+    if filed.not_yet is not None and filed.not_yet > deadline and case.uncounted:
+        parties = ", ".join(case.uncounted)
+        return unproven(f"{what}: late in the ledger, but {parties} may have been handed it in time", filed.index)
     if filed.not_yet is not None and filed.not_yet > deadline:
         return violated(f"{what}: not yet witnessed at {instant(filed.not_yet)}, due {instant(deadline)}", filed.index)
     since = instant(filed.not_yet) if filed.not_yet is not None else "the beginning"

@@ -142,8 +142,7 @@ def _party_trouble(history: History, trouble: Trouble) -> Iterator[Said]:
     labs = history.agreement.labs
     found = [problem for problem in history.problems if problem.trouble is trouble]
     for problem in found:
-        say = violated if problem.proven else unproven
-        yield say(problem.message, problem.index, lab=problem.party if problem.party in labs else None)
+        yield violated(problem.message, problem.index, lab=problem.party if problem.party in labs else None)
     if not found:
         yield holds("none found")
 
@@ -166,9 +165,20 @@ def windows_close(history: History) -> Iterator[Said]:
     Why: a claim that can be changed for ever is no claim. After the agreed time the window is settled, and whatever
     comes later has no effect on it.
 
-    Cannot see: whether the party or the log's operator was slow, where no intake receipt exists.
+    Cannot see: whether the party or the log's operator was slow, where no intake receipt exists; where one does, nobody
+    is accused.
     """
-    return _party_trouble(history, Trouble.CLOSED_WINDOW)
+    labs = history.agreement.labs
+    found = [problem for problem in history.problems if problem.trouble is Trouble.CLOSED_WINDOW]
+    for problem in found:
+        lab, received = problem.party if problem.party in labs else None, history.receipts.attested(problem.statement)
+        if received is not None and received.at < problem.due:
+            when = instant(received.at)
+            yield unproven(f"{problem.message}; handed in by {when}", problem.index, *received.entries, lab=lab)
+        else:
+            yield (violated if problem.proven else unproven)(problem.message, problem.index, lab=lab)
+    if not found:
+        yield holds("none found")
 
 
 @ledger_rule("INV-4")

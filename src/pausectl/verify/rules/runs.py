@@ -34,7 +34,7 @@ def runs_are_registered_before_they_start(case: Case) -> Iterator[Said]:
         record = case.record.runs[filed.claim.run_id]
         if filed.claim.status == "registered" and record.registered[0].index == filed.index:
             found = True
-            yield in_time(f"registration of {filed.claim.run_id}", filed, seconds(filed.claim.start_at) - lead)
+            yield in_time(case, f"registration of {filed.claim.run_id}", filed, seconds(filed.claim.start_at) - lead)
     if not found:
         yield not_applicable("no run was registered in this window")
 
