@@ -27,6 +27,8 @@ NAMES = (
     "speak-in-tongues",
     "split-a-run",
     "correct-for-ever",
+    "keep-out-what-was-handed-in",
+    "date-a-receipt-back",
 )
 
 
@@ -40,7 +42,9 @@ def history_of(ledger, cases: list) -> History:
 def everything(history: History) -> object:
     names = ("size", "settled", "problems", "twins", "records", "founded", "waiting", "bad_marks", "marked")
     windows = {number: (book.labs, book.closes) for number, book in history.windows.items()}
-    return [getattr(history, name) for name in names], windows, history.streams.known, history.standing.happenings
+    receipts = history.receipts.known, history.receipts.until, history.receipts.series
+    streams, happenings = history.streams.known, history.standing.happenings
+    return [getattr(history, name) for name in names], windows, streams, happenings, receipts
 
 
 @pytest.mark.parametrize("name", NAMES)

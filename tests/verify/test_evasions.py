@@ -83,6 +83,8 @@ WORLDS = {
     "more labs and sites": {
         "roll": Roll(labs={name: (f"{name}-1", f"{name}-2") for name in ("ada", "bell", "cora", "dune")})
     },
+    "an intake party": {"roll": Roll(intake=("quay",)), "windows": 9},
+    "three intake parties": {"roll": Roll(intake=("quay", "pier", "dock"))},
     "one lab": {"roll": Roll(labs={"aurora": ("aurora-1",)}, overseers=("avon", "brent"), witnesses=("wharf",))},
 }
 

@@ -69,6 +69,13 @@ class Anything(Lab):
         honest = self.dice.choice((BUSY, QUIET)) if not world.paused(window) else QUIET
         return self.done.setdefault(window, BUSY if self.now_and_then(0.2) else honest)
 
+    def hands_in(self, world, claim):
+        """What a lab hands in nowhere is not missed by anybody, so a log that keeps it out can blame the lab for it."""
+        if not world.roll.intake:
+            return ()
+        unasked = claim.header.window is None and self.now_and_then(0.3)
+        return () if unasked else world.roll.intake
+
     def run_id(self, window):  # noqa: ARG002
         return f"{self.name}-r{self.dice.choice((1, 1, 1, 2))}"
 
@@ -158,7 +165,7 @@ class AnyWorld(World):
         super().window(window)
 
     def close_all(self, window):
-        for party in (*self.roll.overseers, self.roll.evaluator, self.roll.meter):
+        for party in (*self.roll.overseers, self.roll.evaluator, self.roll.meter, *self.roll.intake):
             for _ in range(self.dice.choices((0, 1, 2), (2, 93, 5))[0]):
                 self.close(party, window)
 
@@ -170,7 +177,8 @@ def any_world(seed: int, operator: HonestOperator | None = None) -> World:
             "aurora": ("aurora-1",),
             "borealis": ("borealis-1", "borealis-2")[: seed % 2 + 1],
             "cirrus": ("cirrus-1",),
-        }
+        },
+        intake=((), (), ("quay",), ("quay", "pier", "dock"))[seed % 4],
     )
     changes: dict[str, Any] = {}
     if seed % 2:
@@ -480,11 +488,12 @@ def test_hiding_helps_nobody_in_a_world_of_one_cheat(name):
         check(opened(world, as_of), dice, 2)
 
 
+@pytest.mark.parametrize("intake", [(), ("quay",), ("quay", "pier", "dock")], ids=len)
 @pytest.mark.parametrize("windows", [3, 6])
-def test_hiding_helps_nobody_in_an_honest_world_and_harms_nobody(windows):
+def test_hiding_helps_nobody_in_an_honest_world_and_harms_nobody(windows, intake):
     """It makes labs INCONCLUSIVE, or leaves them as they are."""
     dice = random.Random(windows)  # noqa: S311
-    outcomes = check(opened(World(windows=windows).run()), dice, 60)
+    outcomes = check(opened(World(windows=windows, roll=Roll(intake=intake)).run()), dice, 60)
     assert outcomes <= {Verdict.CONSISTENT, Verdict.INCONCLUSIVE, None}
 
 

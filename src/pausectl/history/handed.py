@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -104,19 +104,47 @@ class Receipts:
 
     def close(self, filed: Filed[Close]) -> tuple[Trouble, str] | None:
         """An intake party closes a window; what its own receipts have against the number of them that it gives."""
-        claim, span = filed.claim, filed.claim.header.window
-        series = self.series.get(claim.header.party)
-        count = self.count_in(filed)
-        if series is None or span is None or count is None or filed.by < seconds(span.end_at):
+        count, end = self.count_in(filed), self._end(filed)
+        if count is None or end is None:
             return None
-        end = seconds(span.end_at)
-        insort(series.closed, (count, end))
+        party = filed.claim.header.party
+        insort(self.series[party].closed, (count, end))
+        place = self._denied(party, count, end)
+        if place is None:
+            return None
+        series = self.series[party]
+        header = filed.claim.header.model_copy(update={"sequence": series.numbers[place]})
+        said = f"closed the window to {instant(end)} with {count} receipts"
+        return Trouble.LEFT_OUT_RECEIPT, f"{_says(header, series.times[place])}, and {said}"
+
+    def counts(self, closes: Iterable[Filed[Close]], party: str) -> bool:
+        """Whether one of these closes of an intake party has a count, and the ledger holds all that was ever counted.
+
+        A party whose own receipts contradict its count has not counted.
+        """
+        stream = self._streams.known.get((party, Received.stream))
+        said = [(count, end) for filed in closes if (count := self.count_in(filed)) is not None
+                if (end := self._end(filed)) is not None]  # fmt: skip
+        whole = stream is None or stream.hole is None
+        there = stream.count if stream else 0
+        return (
+            bool(said)
+            and whole
+            and all(count <= there and self._denied(party, count, end) is None for count, end in said)
+        )
+
+    def _end(self, filed: Filed[Close]) -> int | None:
+        """The end of the window that an intake party closes, if it does so after it; else the close counts nothing."""
+        span = filed.claim.header.window
+        if span is None or filed.claim.header.party not in self.series or filed.by < seconds(span.end_at):
+            return None
+        return seconds(span.end_at)
+
+    def _denied(self, party: str, count: int, end: int) -> int | None:
+        """The place of the first receipt that this count leaves out, although it is dated before `end`."""
+        series = self.series[party]
         place = bisect_left(series.numbers, count)
-        if place < len(series.times) and series.times[place] < end:
-            header = claim.header.model_copy(update={"sequence": series.numbers[place]})
-            said = f"closed the window to {span.end_at} with {count} receipts"
-            return Trouble.LEFT_OUT_RECEIPT, f"{_says(header, series.times[place])}, and {said}"
-        return None
+        return place if place < len(series.times) and series.times[place] < end else None
 
     @staticmethod
     def count_in(filed: Filed[Close]) -> int | None:

@@ -28,7 +28,6 @@ from pausectl.predicates.capability import Capability
 from pausectl.predicates.checkpoint import Mark
 from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
-from pausectl.predicates.received import Received
 from pausectl.predicates.usage import Usage
 from pausectl.registry import enforces
 
@@ -320,15 +319,8 @@ class History:
     def _counts(self, party: str, window: int) -> bool:
         """Whether an intake party has said, once filings were due, how many receipts it gave, and all are here."""
         due = self.agreement.start(window + 1) + self.agreement.document.deadlines.filing_seconds
-        heads = [
-            self.receipts.count_in(filed)
-            for number, book in self.windows.items()
-            if self.agreement.start(number + 1) >= due
-            for filed in book.closes.get(party, ())
-            if filed.by >= self.agreement.start(number + 1)
-        ]
-        said = [count for count in heads if count is not None]
-        return bool(said) and max(said) <= self.streams.count(party, Received.stream)
+        later = [book for number, book in self.windows.items() if self.agreement.start(number + 1) >= due]
+        return self.receipts.counts((filed for book in later for filed in book.closes.get(party, ())), party)
 
     def _counted(self, lab: str, window: int) -> bool:
         later = [filed for number, book in self.windows.items() if number > window for filed in book.usage_of(lab)]

@@ -249,6 +249,9 @@ def _agreements(world: World) -> Iterator[Case]:
     itself = {name: log[name] for name in ("mldsa44", "origin", "vkey")}
     mirrored = {"principals": [*people, {**people[0], "id": "pool", "keys": [], "roles": ["mirror"]}]}
     same = {**first, "principal": "pool"}
+    quay = {**people[0], "id": "quay", "keys": [], "roles": ["intake"]}
+    beside, taking = {"principals": [*people, quay]}, {"principals": [*people, {**quay, "organisation": "Quay"}]}
+    closed = [{"per": "party", "role": "intake", "stream": "close"}]
     spare = [{"public": base64(demo_key("a spare").public.raw), "suite": "ed25519"}]
     for clause, why, members in (
         ("AGR-1", "a principal twice", {"principals": [*people, {**people[0], "keys": []}]}),
@@ -262,6 +265,9 @@ def _agreements(world: World) -> Iterator[Case]:
         ("AGR-9", "a quorum of no mirrors", {"mirrors": {"members": [], "quorum": 1}}),
         ("AGR-9", "a mirror with a witness's key", {**mirrored, "mirrors": {"members": [same], "quorum": 1}}),
         ("AGR-9", "a log that succeeds itself", {"log": {**log, "successors": [itself]}}),
+        ("AGR-10", "a quorum of nobody", {"intake": {"quorum": 1}}),
+        ("AGR-10", "an intake party of a lab's organisation", {**beside, "due": closed, "intake": {"quorum": 1}}),
+        ("AGR-10", "intake parties that close nothing", {**taking, "intake": {"quorum": 1}}),
         ("AGR-5", "version 2", {"version": 2, "previous": world.agreement.id}),
     ):  # fmt: skip
         raw = _agreed(world, {**terms, **members}, *signatories["members"])

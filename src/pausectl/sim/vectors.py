@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test vectors: `python -m pausectl.sim.vectors tests/vectors` writes them, and writes the same bytes every time.
 
-    agreement.json                                  the agreement of all of them
+    agreement.json                                  the agreement of all that have none of their own
     CAP-2-violated-train-through-the-pause/         a log with one thing wrong: checkpoint, tile/, expect.json
     honest/, blind-hide-a-site-from-everybody/      logs in which nothing is found
     statements/usage.json, seal/, bytes/NOTE-1.json one statement, one seal, inputs that have to be refused
@@ -92,12 +92,12 @@ def _evasion(evasion: Evasion, agreement: bytes) -> Files:
         name, fewest = f"{evasion.caught_by}-{evasion.outcome.lower()}-{evasion.name}", 1
     for windows in range(fewest, MOST_WINDOWS + 1):
         world = evasion.build(windows=windows, pause_at=PAUSE_AT, roll=ROLL)
-        if world.agreement.raw != agreement:
-            raise Broken("a cheat has an agreement of its own", where=evasion.name)
         expect = _judged(evasion, world)
         if expect is not None:
-            seen = [(f"{name}/seen", raw) for _, raw in evasion.seen(world)]
-            return iter([*_ledger(name, world, expect), *seen])
+            beside = [(f"{name}/seen", raw) for _, raw in evasion.seen(world)]
+            if world.agreement.raw != agreement:
+                beside.append((f"{name}/agreement.json", world.agreement.raw + b"\n"))
+            return iter([*_ledger(name, world, expect), *beside])
     raise Broken(f"not caught by {evasion.caught_by} in {MOST_WINDOWS} windows", where=evasion.name)
 
 
