@@ -135,6 +135,11 @@ class Agreement:
         everybody = [*(key[3] for key in (*keys, *self.witnesses, *cosigners))]
         need(len({key[0] for key in keys}) == len(keys) and len(set(everybody)) == len(everybody), "a key twice")
         need(len({*names, *(key[0] for key in cosigners)}) == len(names) + len(cosigners), "a key name twice")
+        intake = [who["organisation"] for who in terms["principals"] if "intake" in who["roles"]]
+        others = {who["organisation"] for who in terms["principals"] if {"lab", "log"} & set(who["roles"])}
+        closes = {"per": "party", "role": "intake", "stream": "close"} in terms["due"] or not intake
+        need(min(len(intake), 1) <= terms["intake"]["quorum"] <= len(intake) and closes, "intake: quorum, or closes")
+        need(len(set(intake) - others) == len(intake), "intake: organisations")
         need(self.signed(entry, "signatories"), "agreement: not signed by enough signatories, or by others")
 
     def signed(self, entry: Entry, party: str) -> bool:

@@ -108,8 +108,9 @@ def _judged(evasion: Evasion, world: World) -> dict[str, Any] | None:
     except PausectlError:
         return _expect(evasion, world, None) if evasion.outcome == "ERROR" else None
     expect = _expect(evasion, world, report)
-    named = (evasion.caught_by, evasion.outcome)
-    return expect if evasion.caught_by is None or named in [found[:2] for found in expect["findings"]] else None
+    if evasion.caught_by is None:
+        return expect if not expect["findings"] else None
+    return expect if (evasion.caught_by, evasion.outcome) in [found[:2] for found in expect["findings"]] else None
 
 
 def _expect(evasion: Evasion | None, world: World, report: Report | None) -> dict[str, Any]:
