@@ -285,6 +285,8 @@ def test_the_index_is_made_again_from_the_ledger(world):
     for change in (
         "UPDATE book SET root = zeroblob(32)",
         "UPDATE book SET marks = 7",
+        "DELETE FROM statement WHERE leaf = 1",
+        "UPDATE statement SET id = zeroblob(32) WHERE leaf = 2",
         "UPDATE statement SET leaf = 77",
         "UPDATE statement SET leaf = 3 - leaf WHERE leaf IN (1, 2)",
     ):

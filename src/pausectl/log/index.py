@@ -20,7 +20,8 @@ from pausectl import durable
 from pausectl.errors import Broken
 from pausectl.wire.merkle import EMPTY, Hash
 
-_VERSION = 2
+_VERSION = 3
+_MODULUS = 1 << 256
 _FSYNC = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 _SCHEMA = f"""
 PRAGMA user_version = {_VERSION};
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS statement (id BLOB PRIMARY KEY, leaf INTEGER NOT NULL
 CREATE TABLE IF NOT EXISTS book (
     row INTEGER PRIMARY KEY CHECK (row = 1), size INTEGER NOT NULL, root BLOB NOT NULL, recent TEXT NOT NULL,
     marks INTEGER NOT NULL, last_claim INTEGER NOT NULL, mark_size INTEGER NOT NULL, mark_first INTEGER NOT NULL,
-    mark_by INTEGER NOT NULL, digest BLOB NOT NULL
+    mark_by INTEGER NOT NULL, total BLOB NOT NULL, digest BLOB NOT NULL
 ) STRICT;
 """
 
@@ -63,13 +64,13 @@ class Index:
         self._path = path
         try:
             self._db = _open(path)
-            self.book = _read(self._db)
+            self.book, self._total = _read(self._db)
         except (sqlite3.Error, ValueError) as error:
             _need_no_lost_sync(path, error)
             # Derived, so a file that is no index of ours is simply made again.
             with self._told():
                 self._db = _fresh(path)
-            self.book = Book()
+            self.book, self._total = Book(), 0
 
     def find(self, statement_id: str) -> int | None:
         """The first leaf with this statement to effect, or None. Broken if that cannot be read."""
@@ -85,21 +86,24 @@ class Index:
         rows = [(bytes.fromhex(statement_id), leaf) for statement_id, leaf in leaves]
         recent = " ".join(map(str, book.recent))
         marks = (book.marks, book.last_claim, book.mark_size, book.mark_first, book.mark_by)
-        known = (1, book.size, book.root, recent, *marks)
-        row = (*known, _digest(known))
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR IGNORE INTO statement VALUES (?, ?)", rows)
-            self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            total = self._total
+            for each in rows:
+                inserted = self._db.execute("INSERT OR IGNORE INTO statement VALUES (?, ?)", each).rowcount
+                total += _weight(*each) * inserted
+            known = (1, book.size, book.root, recent, *marks, (total % _MODULUS).to_bytes(32, "big"))
+            row = (*known, _digest(known))
+            self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._db.execute("COMMIT")
-        self.book = book
+        self.book, self._total = book, total % _MODULUS
 
     def reset(self) -> None:
         """Forget everything, to read the ledger from its beginning."""
         with self._told():
             self._db.close()
             self._db = _fresh(self._path)
-        self.book = Book()
+        self.book, self._total = Book(), 0
 
     def close(self) -> None:
         """Let the file go."""
@@ -123,18 +127,25 @@ def _need_no_lost_sync(path: Path, error: Exception) -> None:
         durable.die(f"{path}: fsync failed: {error}; start again, nothing that was acknowledged is lost")
 
 
-def _read(db: sqlite3.Connection) -> Book:
+def _read(db: sqlite3.Connection) -> tuple[Book, int]:
+    """The book, and the total of all rows; ValueError if anything was changed but by us: SQLite has no checksums."""
     if db.execute("PRAGMA user_version").fetchone() != (_VERSION,):
         db.close()
         raise ValueError("an index of another version")
     row = db.execute("SELECT * FROM book").fetchone()
     if row is None:
-        return Book()
+        return Book(), 0
     *row, digest = row
-    if _digest(row) != digest:  # SQLite has no checksums, and nobody else knows how far the marks go
-        raise ValueError("a book that was changed")
+    total = sum(_weight(*each) for each in db.execute("SELECT id, leaf FROM statement")) % _MODULUS
+    if _digest(row) != digest or row.pop() != total.to_bytes(32, "big"):
+        raise ValueError("an index that was changed")
     _, size, root, recent, *last = row
-    return Book(size, root, tuple(map(int, recent.split())), *last)
+    return Book(size, root, tuple(map(int, recent.split())), *last), total
+
+
+def _weight(id: bytes, leaf: int) -> int:
+    """What a row adds to the total: no bit of it can change, and no row be lost, without changing that."""
+    return int.from_bytes(id, "big") * (2 * leaf + 1)
 
 
 def _digest(row: Sequence[object]) -> bytes:

@@ -69,9 +69,8 @@ class Log:
             self._begin()
             try:
                 self._catch_up()
-            except Broken:  # whatever is wrong with a file that is derived, a new one has not got it
-                self._index.reset()
-                self._catch_up()
+            except Broken:
+                self._remake_index()
             # What witnesses probably remember; if not, they say so, which costs a second request.
             self._cosigned_size = self._sequencer.published_size if self.cosigned else self._index.book.mark_size
         except BaseException:
@@ -215,8 +214,7 @@ class Log:
             leaf = self._index.find(statement_id)
             if leaf is None or self._holds(leaf, statement_id):
                 return leaf
-        self._index.reset()
-        self._catch_up()
+        self._remake_index()
         return self._index.find(statement_id)
 
     def _holds(self, leaf: int, statement_id: str) -> bool:
@@ -238,8 +236,11 @@ class Log:
         try:
             self._enter(first, batch)
         except Broken:
-            self.close()
-            raise
+            try:
+                self._remake_index()
+            except Broken:
+                self.close()
+                raise
         return first
 
     def prove(self, index: int) -> bytes:
@@ -317,6 +318,11 @@ class Log:
             first = bundle.index * WIDTH
             skipped = max(start - first, 0)
             self._enter(first + skipped, [(entry, self._effective_id(entry)) for entry in entries[skipped:]])
+
+    def _remake_index(self) -> None:
+        """Whatever is wrong with a file that is derived, a new one has not got it."""
+        self._index.reset()
+        self._catch_up()
 
     def _effective_id(self, entry: bytes) -> str:
         decoded: Decoded = decode(entry, self.agreement.keys)
