@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements-dev.txt requirements-oracle.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check vectors pages bench fuzz lock
+.PHONY: help demo test check vectors pages bench fuzz faults lock
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(READY) ## measure (ARGS=--quick for a short run)
 
 fuzz: $(READY) ## throw damaged bytes at the parsers
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
+
+faults: $(READY) ## kill, cut, fill, tear: what is acknowledged must stay (ARGS=--quick for ten minutes)
+	$(BIN)/python tests/faults/run.py $(ARGS)
 
 lock: ## compile the lock files again (needs pip-tools)
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCKER) $(COMPILE) -o requirements.txt pyproject.toml
