@@ -173,10 +173,14 @@ def grow(
 
 
 class Server:
-    """A web server on loopback that answers every request with one function; `asked` are the paths."""
+    """A web server on loopback that answers every request with one function; `asked` are the paths.
+
+    answer_post: the function for POST, if it is another.
+    """
 
     def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
         self.answer = answer
+        self.answer_post: Callable[[BaseHTTPRequestHandler], None] | None = None
         self.asked: list[str] = []
         server = self
 
@@ -187,6 +191,10 @@ class Server:
             def do_GET(self) -> None:
                 server.asked.append(self.path)
                 server.answer(self)
+
+            def do_POST(self) -> None:
+                server.asked.append(self.path)
+                (server.answer_post or server.answer)(self)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,21 @@ from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import Span, seconds
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read, write
 from pausectl.cli.log import add_to, log_options
-from pausectl.errors import UsageFault
+from pausectl.cli.proof import read_entry
+from pausectl.errors import Forged, UsageFault
+from pausectl.history import receipt
 from pausectl.history.authority import objection
 from pausectl.history.decode import decode
 from pausectl.history.reader import open_ledger
 from pausectl.history.source import open_source
 from pausectl.lab import attest as desk
+from pausectl.lab import submit as over_http
 from pausectl.lab import table
 from pausectl.lab.vault import Vault, telemetry
 from pausectl.predicates.base import Predicate
-from pausectl.wire import canonical
+from pausectl.report.inert import safe
+from pausectl.wire import canonical, dsse
+from pausectl.wire import proof as receipts
 from pausectl.wire.keys import PrivateKey
 from pausectl.wire.seal import Context
 
@@ -142,10 +148,76 @@ def attest(  # noqa: PLR0913, PLR0917 - one for each option
 
 @lab.command()
 @click.argument("envelopes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@log_options
+@click.option("--url", metavar="URL", help="The log, over HTTP.")
+@click.option(
+    "--agreement",
+    "agreement_file",
+    type=click.Path(path_type=Path),
+    help="With --url: the agreement that you trust, to verify the receipt.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="With --url: where the receipt (.tlog-proof) goes."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --url: for how long to try again while the log is busy.",
+)
+@log_options(required=False)
 def submit(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
-    """Hand ENVELOPES to the log on this machine, and print where they stand."""
+    """Hand ENVELOPES to a log, over HTTP or on this machine, and print where they stand."""
+    remote = {name: options.pop(name) for name in ("url", "agreement_file", "output", "wait")}
+    if (remote["url"] is None) == (options["home"] is None):
+        raise UsageFault("expected one of --url and --log")
+    if remote["url"] is not None:
+        return _hand_over(envelopes, **remote)
+    if options["key_file"] is None:
+        raise UsageFault("--key is needed with --log")
     return add_to(envelopes, **options)
+
+
+def _hand_over(
+    envelopes: tuple[Path, ...], *, url: str, agreement_file: Path | None, output: Path | None, wait: float
+) -> int:
+    """Submit over HTTP; success is said only of what the receipt shows."""
+    if output is not None and len(envelopes) > 1:
+        raise UsageFault("-o takes the receipt of one envelope", hint="submit them one by one")
+    agreement = load_agreement(agreement_file) if agreement_file else None
+    entries = [read_entry(path) for path in envelopes]
+    for path, entry in zip(envelopes, entries, strict=True):
+        with naming(path):
+            statement_id = dsse.parse(entry).statement_id
+        raw = over_http.submit(url, entry, wait=wait, tell=_later)
+        with naming(url):
+            made = receipts.parse(raw)
+            _check(made, entry, agreement)
+        if output is not None:
+            write(output, raw)
+        click.echo(json.dumps({"file": str(path), "index": made.index, "id": statement_id}))
+    if agreement is None:
+        click.echo("signatures on the receipts were not checked: name the agreement with --agreement", err=True)
+    return 0
+
+
+def _later(pause: int, why: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"trying again in {pause} s: {safe(why)}", err=True)
+
+
+def _check(made: receipts.Proof, entry: bytes, agreement: Agreement | None) -> None:
+    try:
+        if agreement is not None:
+            receipt.check(made, entry, agreement)
+        else:
+            receipts.check(made, entry, lambda _: None)
+    except Forged as error:
+        error.hint = (
+            "if others signed the same statement, the log holds it in their envelope; 'proof check' with that one"
+        )
+        raise
 
 
 def _party(agreement: Agreement, claim: type[Predicate], keys: Sequence[tuple[str, PrivateKey]]) -> str:

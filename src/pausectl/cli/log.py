@@ -31,20 +31,28 @@ from pausectl.wire.keys import PrivateKey
 from pausectl.witness.witness import Witness
 
 
-def log_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The options of every command that adds to a log."""
+def log_options(*, required: bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """The options of every command that adds to a log on this machine. required: it does nothing else."""
     options = (
-        click.option("--log", "home", required=True, type=click.Path(path_type=Path), help="The log's home directory."),
-        key_option,
+        click.option("--log", "home", required=required, type=click.Path(path_type=Path), help="The log's home."),
+        key_option if required else _optional_key,
         click.option(
             "--witness", "witness_files", multiple=True, type=click.Path(path_type=Path),
             help="A witness's key: it cosigns in this process, which is not independent.",
         ),
         click.option("--now", "now", metavar="TIME", help="The time to sign with, for simulations."),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return functools.wraps(command)(command)
+
+    def give(command: Callable[..., int]) -> Callable[..., int]:
+        for option in reversed(options):
+            command = option(command)
+        return functools.wraps(command)(command)
+
+    return give
+
+
+_optional_key = click.option("--key", "key_file", envvar="PAUSECTL_KEY", type=click.Path(path_type=Path),
+                             help="Key file of the log; also PAUSECTL_KEY.")  # fmt: skip
 
 
 @click.group()
@@ -70,7 +78,7 @@ def init(home: Path, agreement_file: Path, key_file: Path, witness_files: tuple[
 
 @log.command()
 @click.argument("envelopes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@log_options
+@log_options()
 def add(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
     """Add ENVELOPES to a log and have the checkpoint cosigned; prints one JSON line for each."""
     return add_to(envelopes, **options)
@@ -98,7 +106,7 @@ def add_to(
 
 
 @log.command()
-@log_options
+@log_options()
 def cosign(*, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None) -> int:
     """Have the newest checkpoint cosigned, again or at last, and add nothing."""
     if not witness_files:
