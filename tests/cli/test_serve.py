@@ -233,3 +233,24 @@ def test_a_log_that_breaks_ends_with_5(home, started, witnesses, envelope):
                 break
     assert served.wait() == 5
     assert "Traceback" not in "".join(served.lines)
+
+
+def test_without_the_extra_it_says_what_to_install(spawn, home):
+    code = (
+        "import sys\n"
+        "for name in ('granian', 'starlette', 'prometheus_client'): sys.modules[name] = None\n"
+        "from pausectl.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+
+    def bare(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    done = bare("log", "serve", home, "--key", home / "keys" / "ledgerco.key", "--witness", "http://x")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "pausectl: error: a server needs more than is installed\npausectl: hint: pip install 'pausectl[log]'\n"
+    )
+    assert bare("verify", home / "log", "--agreement", home / "agreement.json").returncode in (0, 1)
+    assert bare("log", "serve", "--help").returncode == 0
