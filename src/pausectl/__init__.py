@@ -9,6 +9,7 @@
       parties: they never import one another, they meet in bytes
     lab         where a claim is born          log         where it is kept
     witness     who makes it single            verify      where it is judged
+    mirror      who has it too
       doors
     sim         a fake world, evasions, vectors            report      verdicts for people and machines
     preflight   a lab's draft under the verifier's rules   cli         one file per party

@@ -27,6 +27,10 @@ _AGENT = {"user-agent": "pausectl"}
 _IDLE = 8
 
 
+class Oversized(Unavailable):
+    """An answer of more bytes than were granted; what of it came is thrown away."""
+
+
 def get(url: str, *, timeout: float, max_bytes: int) -> Answer:
     """GET one URL. timeout: seconds for all of it, however it trickles. Unavailable if there is no whole answer."""
     with closing(Client(url, timeout=timeout)) as client:
@@ -84,7 +88,7 @@ class Client:
                     raise Unavailable(f"cannot be reached: {error or type(error).__name__}", where=where) from error
         if len(data) > max_bytes:
             connection.close()
-            raise Unavailable(f"expected an answer of at most {max_bytes} bytes", where=where)
+            raise Oversized(f"expected an answer of at most {max_bytes} bytes", where=where)
         if connection.sock is not None:
             self._idle.append(connection)
         names = {name.lower(): value for name, value in answer.getheaders()}
