@@ -20,6 +20,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 REFUSALS = (AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
 P, ORDER, TYPE = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, "https://pausectl.dev/"
@@ -56,6 +57,15 @@ def verified(public: bytes, signature: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return below and all(y < P and y not in (0, 1, P - 1, Y8, P - Y8) for y in ys)
+
+
+def post_verified(public: bytes, signature: bytes, message: bytes) -> bool:
+    """KEY-8, by OpenSSL."""
+    try:
+        MLDSA44PublicKey.from_public_bytes(public).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def keyid(public: bytes) -> str:
@@ -140,7 +150,23 @@ class Agreement:
         closes = {"per": "party", "role": "intake", "stream": "close"} in terms["due"] or not intake
         need(min(len(intake), 1) <= terms["intake"]["quorum"] <= len(intake) and closes, "intake: quorum, or closes")
         need(len(set(intake) - others) == len(intake), "intake: organisations")
+        pairs = [(name, one["mldsa44"]) for name, one in zip(names, policy["members"], strict=True)]
+        self.pins = {name: one for name, one in ((terms["log"]["origin"], terms["log"]["mldsa44"]), *pairs) if one}
+        self.post: dict[tuple[str, bytes], bytes] = {}
+        need(self.mark_bytes(names) <= 47_104, "witnesses: no mark has room for so many")
         need(self.signed(entry, "signatories"), "agreement: not signed by enough signatories, or by others")
+
+    def mark_bytes(self, names: tuple[str, ...]) -> int:
+        """AGR-11: of the note with the longest lines of so many witnesses."""
+
+        def line(name: str, size: int) -> int:
+            return len(f"— {name} \n".encode()) + -(-(4 + size) // 3) * 4
+
+        def lines(name: str, size: int) -> int:
+            return line(name, size) + (line(name, 8 + 2420) if name in self.pins else 0)
+
+        text = len(self.log[0].encode()) + len(f"\n{2**63 - 1}\n\n\n") + 44
+        return text + lines(self.log[0], 64) + sum(sorted(lines(name, 72) for name in names)[-self.quorum :])
 
     def signed(self, entry: Entry, party: str) -> bool:
         """HDR-5, HDR-6, AGR-3, ENV-5: by all keys of each of so many principals, and by nobody else."""
@@ -150,31 +176,58 @@ class Agreement:
         voices = [keys for who in set(members) if (keys := self.keys.get(who, {}).keys()) & entry.signatures.keys()]
         return all(good) and len(voices) >= threshold and all(keys <= entry.signatures.keys() for keys in voices)
 
+    def resolve(self, folder: Path) -> None:
+        """READ-12: the keys that are named by digest, as far as the log has them."""
+        for name, digest in self.pins.items():
+            path = folder / "key" / digest
+            if path.exists():
+                raw = path.read_bytes()
+                need(sha(raw).hex() == digest and len(raw) == 1312, "key: not of this digest")
+                self.post[name, sha(name.encode(), b"\n\6", raw)[:4]] = raw
+
     def open(self, note: bytes) -> tuple[int, bytes]:
-        """NOTE-1 to NOTE-7, CKPT-1 to CKPT-6, COSIG-1 to COSIG-4: size and root, by the log and a witness quorum."""
-        whole, signers = note.decode(), set()
+        """NOTE-1 to NOTE-7, CKPT-1 to CKPT-7, COSIG-1 to COSIG-8, READ-11: size and root, by log and witness quorum."""
+        whole = note.decode()
         head, gap, tail = whole.rpartition("\n\n")
         need(gap and tail.endswith("\n") and not re.search(r"[\x00-\x09\x0b-\x1f]", whole), "note: form")
         text, lines = head + "\n", tail[:-1].split("\n")
         need(len(lines) <= 100 and len(note) <= 2**20, "note: more than 100 lines or 1 MiB")
-        known = {key[:2]: key for key in (self.log, *self.witnesses)}
+        origin, size, encoded, rest = [*text.split("\n", 3), "", "", ""][:4]
+        said = self.said(text, lines, origin, size, encoded)
+        root = unbase64(encoded)
+        need(re.fullmatch("0|[1-9][0-9]{0,18}", size) and int(size) < 2**63, "checkpoint: size")
+        need(origin == self.log[0] and len(origin.encode()) <= 255 and len(root) == 32 and not rest, "checkpoint: form")
+        need({(origin, 1, 0)} | ({(origin, 6, 0)} if origin in self.pins else set()) <= said, "checkpoint: no log")
+        times = {(name, time) for name, kind, time in said if kind == 4}
+        counted = {name for name, time in times if name not in self.pins or (name, 6, time) in said}
+        need(len(counted) >= self.quorum, "checkpoint: too few witnesses")
+        return int(size), root
+
+    def said(self, text: str, lines: list[str], origin: str, size: str, root: str) -> set[tuple[str, int, int]]:
+        """Key name, type and time of every line by a known key."""
+        found = set()
+        known = {key[:2]: (key[2], key[3]) for key in (self.log, *self.witnesses)}
+        known |= {place: (6, raw) for place, raw in self.post.items()}
         for line in lines:
             match = re.fullmatch(r"— ([^\s+]+) ([^\s]+)", line)
             name, blob = (match[1], unbase64(match[2])) if match else ("", b"")
             need(len(blob) > 4, "note: signature line")
-            if key := known.get((name, blob[:4])):
-                time, message, signature = int.from_bytes(blob[4:12], "big"), text, blob[4:]
-                if key[2] == 4:
-                    message, signature = f"cosignature/v1\ntime {time}\n{text}", blob[12:]
-                need(verified(key[3], signature, message.encode()), "note: a signature by a known key fails")
-                need(lines.count(line) == 1 and (key[2] == 1 or 0 < time < 2**63), "note: repeated line, or time")
-                signers.add(key)
-        origin, size, encoded, rest = [*text.split("\n", 3), "", "", ""][:4]
-        root = unbase64(encoded)
-        need(re.fullmatch("0|[1-9][0-9]{0,18}", size) and int(size) < 2**63, "checkpoint: size")
-        need(origin == self.log[0] and len(origin.encode()) <= 255 and len(root) == 32 and not rest, "checkpoint: form")
-        need(self.log in signers and len(signers) > self.quorum, "checkpoint: too few signers")
-        return int(size), root
+            if place := known.get((name, blob[:4])):
+                kind, key = place
+                time, signature, message = int.from_bytes(blob[4:12], "big"), blob[12:], text.encode()
+                if kind == 1:
+                    time, signature = 0, blob[4:]
+                if kind == 4:
+                    message = f"cosignature/v1\ntime {time}\n{text}".encode()
+                if kind == 6:
+                    names = [bytes([len(one)]) + one for one in (name.encode(), origin.encode())]
+                    last = int(size).to_bytes(8, "big") + unbase64(root)
+                    message = b"subtree/v1\n\0" + names[0] + blob[4:12] + names[1] + bytes(8) + last
+                good = post_verified(key, signature, message) if kind == 6 else verified(key, signature, message)
+                need(good, "note: a signature by a known key fails")
+                need(lines.count(line) == 1 and (name != origin) <= time < 2**63, "note: repeated line, or time")
+                found.add((name, kind, 0 if name == origin else time))
+        return found
 
     def mark(self, entry: Entry) -> tuple[int, bytes]:
         """The checkpoint of a mark that has a quorum, and whose header speaks of this agreement and log."""
@@ -205,6 +258,7 @@ def tiles(level: int | str, count: int) -> Iterator[tuple[str, int, int]]:
 
 def read(folder: Path, agreement: Agreement) -> dict[str, Any]:
     """Everything from the entries up: bundles, root, tiles, ids, marks."""
+    agreement.resolve(folder)
     (size, root), entries = agreement.open((folder / "checkpoint").read_bytes()), []
     for path, first, end in tiles("entries", size):
         raw, at = (folder / path).read_bytes(), 0

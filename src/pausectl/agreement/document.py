@@ -11,28 +11,44 @@ everything said under it. A verifier is always given the file it trusts: there i
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pydantic import ValidationError
 
 from pausectl.agreement.quorum import Quorum, count
-from pausectl.agreement.terms import SIGNATORIES, Accelerator, Body, Document, Facility, Principal
+from pausectl.agreement.terms import (
+    SIGNATORIES,
+    Accelerator,
+    Body,
+    Document,
+    Facility,
+    LogPolicy,
+    Member,
+    Principal,
+    Successor,
+)
 from pausectl.agreement.types import describe, seconds
-from pausectl.errors import Forged, Malformed
+from pausectl.errors import Forged, Malformed, Refused, Unavailable
 from pausectl.registry import enforces
-from pausectl.wire import canonical, dsse, statement
-from pausectl.wire.keys import PublicKey, suite, unbase64
-from pausectl.wire.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, parse_vkey
+from pausectl.wire import canonical, dsse, note, statement
+from pausectl.wire.keys import MLDSA44, SUITES, PublicKey, base64, suite, unbase64
+from pausectl.wire.merkle import MAX_SIZE
+from pausectl.wire.note import TYPE_COSIGNATURE, TYPE_ED25519, TYPE_MLDSA44, VerifierKey, parse_vkey
 
 TYPE = "https://pausectl.dev/agreement/v1"
+
+#: Bytes of the note in a mark, of the 65,535 that an entry has: base64 takes a quarter, and the rest some hundred.
+MAX_MARK = 47_104
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """A document whose signatures were checked, with what is derived from it.
 
-    raw: the envelope as it stands in the ledger. digest: SHA-256 of its PAE. quorum: who signed it.
+    raw: the envelope as it stands in the ledger. digest: SHA-256 of its PAE. quorum: who signed it. resolved: digest →
+    key of the ML-DSA-44 keys that it names by digest, as far as they are known (`resolve`).
     """
 
     document: Document
@@ -40,6 +56,7 @@ class Agreement:
     digest: str
     quorum: Quorum
     keys: dict[str, tuple[str, PublicKey]] = field(repr=False)
+    resolved: Mapping[str, PublicKey] = field(repr=False, default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -111,6 +128,47 @@ class Agreement:
         later = {log.origin: parse_vkey(log.vkey) for log in first.successors}
         return {first.origin: self.log_key} | later
 
+    # ── keys that are named by digest ──
+
+    @cached_property
+    def pinned(self) -> tuple[str, ...]:
+        """Digests of every ML-DSA-44 key that this agreement names: of logs, witnesses and mirrors, in that order."""
+        doc = self.document
+        logs: list[LogPolicy | Successor] = [doc.log, *doc.log.successors]
+        named = [*logs, *doc.witnesses.members, *doc.mirrors.members]
+        return tuple(one.mldsa44 for one in named if one.mldsa44)
+
+    def resolve(self, found: Iterable[bytes]) -> Agreement:
+        """The same agreement, with more of its keys known. found: raw keys; Refused for one that it does not name."""
+        keys = [PublicKey(MLDSA44, raw) for raw in found]
+        strange = next((key.digest for key in keys if key.digest not in self.pinned), None)
+        if strange is not None:
+            raise Refused(f"key: the agreement names none of digest {strange}")
+        return replace(self, resolved={**self.resolved, **{key.digest: key for key in keys}})
+
+    def keys_of(self, one: LogPolicy | Successor | Member) -> tuple[VerifierKey, ...]:
+        """Every key that has to sign for a log, witness or mirror, all of one name; () if not all are known."""
+        first = parse_vkey(one.vkey)
+        if one.mldsa44 is None:
+            return (first,)
+        second = self.resolved.get(one.mldsa44)
+        return (first, VerifierKey(first.name, TYPE_MLDSA44, second)) if second else ()
+
+    @cached_property
+    def log_pair(self) -> tuple[VerifierKey, ...]:
+        """Every key that has to sign for the log; Unavailable if not all are known."""
+        found = self.keys_of(self.document.log)
+        if not found:
+            hint = f"it has to be at key/{self.document.log.mldsa44} of the log"
+            raise Unavailable("the log's ML-DSA-44 key, which the agreement pins, is not at hand", hint=hint)
+        return found
+
+    @cached_property
+    def witness_pairs(self) -> dict[str, tuple[VerifierKey, ...]]:
+        """By principal, every key that has to sign for a witness; one whose keys are not all known cannot count."""
+        found = {member.principal: self.keys_of(member) for member in self.document.witnesses.members}
+        return {principal: keys for principal, keys in found.items() if keys}
+
     def start(self, window: int) -> int:
         """POSIX seconds at which window number `window` begins; the end is `start(window + 1)`."""
         return seconds(self.document.windows.anchor_at) + window * self.document.windows.length_seconds
@@ -166,6 +224,7 @@ def parse(raw: bytes) -> Agreement:
         raise Forged(f"agreement: signed by {quorum}")
     agreement = Agreement(document, envelope.raw, envelope.statement_id, quorum, keys)
     _check_vkeys(agreement)
+    _check_mark(agreement)
     return agreement
 
 
@@ -181,6 +240,33 @@ def _check_vkeys(agreement: Agreement) -> None:
     publics = [key.public for key in (*logs.values(), *cosigners)]
     if len(set(publics)) < len(publics):
         raise Malformed("witnesses, mirrors: two of them share a key, or one has that of a log")
+
+
+@enforces("AGR-11")
+def _check_mark(agreement: Agreement) -> None:
+    """Refuse an agreement under which a log could not write its marks.
+
+    [AGR-11] An agreement MUST NOT ask for a quorum of witnesses of which, with the log, the signed note can have more
+    than 47,104 bytes, for which a mark has room.
+    """
+    doc = agreement.document
+    lines = sorted(_line_bytes(one, agreement.witness_keys[one.principal].name) for one in doc.witnesses.members)
+    head = len(f"{doc.log.origin}\n{MAX_SIZE}\n{base64(bytes(32))}\n\n".encode()) + _line_bytes(
+        doc.log, doc.log.origin, 64
+    )
+    most = head + sum(lines[-doc.witnesses.quorum :])
+    if most > MAX_MARK:
+        raise Malformed(
+            f"witnesses: a mark with {doc.witnesses.quorum} of them has {most} bytes, and room for {MAX_MARK}"
+        )
+
+
+def _line_bytes(one: LogPolicy | Member, name: str, ed25519: int = 72) -> int:
+    """Bytes of the signature lines that a log or a witness has to have. ed25519: of its payload of that type."""
+    payloads = [ed25519, 8 + SUITES[MLDSA44].signature_bytes] if one.mldsa44 else [ed25519]
+    return sum(
+        len(note.format_signature(note.Signature(name, bytes(4), bytes(size))).encode()) + 1 for size in payloads
+    )
 
 
 def _keys(document: Document) -> dict[str, tuple[str, PublicKey]]:

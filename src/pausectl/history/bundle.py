@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pausectl.errors import UsageFault
-from pausectl.history.reader import Ledger
+from pausectl.history.reader import Ledger, key_path
 from pausectl.wire import tile
 
 Progress = Callable[[int, int], None]
@@ -28,7 +28,8 @@ def write(ledger: Ledger, path: Path, progress: Progress = lambda _done, _all: N
         raise UsageFault("exists already, and is left as it is", where=str(path))
     bundles = list(tile.bundles_for(ledger.size))
     tiles = list(tile.tiles_for(ledger.size))
-    total = 1 + len(bundles) + len(tiles)
+    keys = ledger.agreement.resolved
+    total = 1 + len(keys) + len(bundles) + len(tiles)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         handle = os.open(
@@ -39,10 +40,12 @@ def write(ledger: Ledger, path: Path, progress: Progress = lambda _done, _all: N
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as pocket:
             _put(pocket, "checkpoint", ledger.head.raw)
-            for done, each in enumerate(tiles, 1):
+            for digest, key in sorted(keys.items()):
+                _put(pocket, key_path(digest), key.raw)
+            for done, each in enumerate(tiles, 1 + len(keys)):
                 _put(pocket, each.path, ledger.tiles.tile(each))
                 progress(done, total)
-            for done, each_bundle in enumerate(bundles, 1 + len(tiles)):
+            for done, each_bundle in enumerate(bundles, 1 + len(keys) + len(tiles)):
                 _put(pocket, each_bundle.path, tile.format_bundle(ledger.tiles.bundle(each_bundle)))
                 progress(done, total)
         draft.replace(path)

@@ -9,6 +9,7 @@ Pure over `fetch`: the same code reads a URL, a directory and a zip, online and 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -39,27 +40,78 @@ class Sighting:
     quorum: Quorum
 
 
-@enforces("READ-1", "MARK-1")
+@enforces("READ-1", "READ-11", "MARK-1")
 def sight(raw: bytes, agreement: Agreement) -> Sighting:
     """Open a cosigned checkpoint under the agreement's log key and witness policy.
+
+    agreement: with the keys that it names by digest (`resolve`); Unavailable if one is missing that would be needed.
 
     [READ-1] A reader MUST refuse a checkpoint without the log's signature or without the agreement's quorum of witness
     cosignatures, counted over distinct witnesses.
 
+    [READ-11] A reader MUST NOT take a signature of the log, or a cosignature, for one where the agreement names an
+    ML-DSA-44 key of the signer and there is no signature by that key as well.
+
     [MARK-1] The time of a cosigned checkpoint MUST be taken as the k-th smallest of its witness timestamps, k being the
     agreement's quorum.
     """
-    opened, signed = checkpoint.open(raw, agreement.log_key)
-    by_name = {key.name: principal for principal, key in agreement.witness_keys.items()}
-    times = cosignature.cosignatures(signed, list(agreement.witness_keys.values()))
+    opened, signed = _opened(raw, agreement)
+    by_name = {keys[0].name: principal for principal, keys in agreement.witness_pairs.items()}
+    times = cosignature.together(signed, list(agreement.witness_pairs.values()))
     quorum = _quorum(agreement, [by_name[name] for name in times])
     if not quorum.reached:
+        _need_keys(agreement)
         raise Forged(f"checkpoint of size {opened.size}: cosigned by {quorum}")
     rising = sorted(times.values())
     first, by = rising[0], rising[agreement.document.witnesses.quorum - 1]
     if by > LAST_INSTANT:
         raise Forged(f"checkpoint of size {opened.size}: cosigned at {by} s, after the year 9999")
     return Sighting(opened, first, by, raw, quorum)
+
+
+def _opened(raw: bytes, agreement: Agreement) -> tuple[Checkpoint, note.Note]:
+    first, *more = agreement.log_pair
+    return checkpoint.open(raw, first, also=more)
+
+
+def _need_keys(agreement: Agreement) -> None:
+    """Without a witness's key nobody can say that it did not cosign."""
+    unknown = sorted(
+        {member.principal for member in agreement.document.witnesses.members} - set(agreement.witness_pairs)
+    )
+    if unknown:
+        hint = "it has to be at key/<digest> of the log, by the digest that the agreement has"
+        raise Unavailable(
+            f"the ML-DSA-44 key of {', '.join(unknown)} is not at hand, and the others are no quorum", hint=hint
+        )
+
+
+@enforces("READ-12")
+def resolve(fetch: Fetch, agreement: Agreement) -> Agreement:
+    """The agreement with the keys that it names by digest, as far as the log has them at `key/<digest>`.
+
+    A key that is not there is missed only where its signature would be needed.
+
+    [READ-12] A reader MUST refuse the bytes at `key/<digest>` unless their SHA-256 is that digest.
+    """
+    found = []
+    for digest in agreement.pinned:
+        if digest in agreement.resolved:
+            continue
+        path = key_path(digest)
+        try:
+            raw = fetch(path)
+        except Unavailable:
+            continue
+        if hashlib.sha256(raw).hexdigest() != digest:
+            raise Forged(f"expected a key of this SHA-256, found {len(raw)} bytes of another", where=path)
+        found.append(raw)
+    return agreement.resolve(found)
+
+
+def key_path(digest: str) -> str:
+    """Where a log has an ML-DSA-44 key of its own or of others, 1,312 bytes."""
+    return f"key/{digest}"
 
 
 def _quorum(agreement: Agreement, signed: Iterable[str]) -> Quorum:
@@ -124,6 +176,7 @@ class Ledger:
 
 def open_ledger(fetch: Fetch, agreement: Agreement) -> Ledger:
     """Read and check the head of a log; entries are checked as they are read."""
+    agreement = resolve(fetch, agreement)
     try:
         head = sight(fetch("checkpoint"), agreement)
         if not head.checkpoint.size:
@@ -137,9 +190,4 @@ def open_ledger(fetch: Fetch, agreement: Agreement) -> Ledger:
 
 def open_seen(raw: bytes, agreement: Agreement) -> Checkpoint:
     """A checkpoint kept from earlier: the log's signature is what counts, whoever cosigned it."""
-    return checkpoint.open(raw, agreement.log_key)[0]
-
-
-def log_line(signed: note.Note, agreement: Agreement) -> note.Signature:
-    """The log's own signature line of a note."""
-    return note.open(signed, [agreement.log_key])[0]
+    return _opened(raw, agreement)[0]

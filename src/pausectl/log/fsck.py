@@ -13,6 +13,7 @@ is public says what it should be.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ from typing import TypeVar
 
 from pausectl.agreement.document import Agreement
 from pausectl.errors import PausectlError, UsageFault
+from pausectl.history.reader import key_path, open_seen
 from pausectl.history.tiles import Tiles
 from pausectl.log import growth
 from pausectl.log.publish import quorate
-from pausectl.wire import checkpoint, cosignature, merkle, note, tile
+from pausectl.wire import cosignature, merkle, note, tile
 from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.merkle import HASH_BYTES, Hash
 from pausectl.wire.tile import CHECKPOINT_PATH, WIDTH, Bundle, Tile
@@ -57,6 +59,7 @@ def fsck(place: Path, agreement: Agreement, progress: Progress | None = None) ->
         raise UsageFault("no such directory", where=str(place))
     home = (place / "log").is_dir()
     survey = _Survey(place / "log" if home else place, "log/" if home else "", agreement, progress)
+    survey.keys()
     if home:
         survey.home(place)
     survey.public()
@@ -116,6 +119,17 @@ class _Survey:
         if shown and waits:
             self._check_shown(shown)
 
+    def keys(self) -> None:
+        """Check the keys that the agreement names by digest, and use those that are whole."""
+        found = []
+        for digest in self._agreement.pinned:
+            raw = _bytes(self._root / key_path(digest))
+            if raw is None or hashlib.sha256(raw).hexdigest() != digest:
+                self.blame(key_path(digest), "is missing" if raw is None else "is not the key of this digest")
+            else:
+                found.append(raw)
+        self._agreement = self._agreement.resolve(found)
+
     def home(self, home: Path) -> None:
         """Check what else lies in a log's home: the agreement, the key, the register."""
         for name, expected in (
@@ -125,7 +139,7 @@ class _Survey:
             if _bytes(home / name) != expected:
                 self._say(name, "missing, or not what the agreement makes it")
         try:
-            self._register = checkpoint.open(_bytes(home / "state" / "head") or b"", self._agreement.log_key)[0]
+            self._register = open_seen(_bytes(home / "state" / "head") or b"", self._agreement)
         except PausectlError as error:
             self._say("state/head", str(error))
 
@@ -138,7 +152,8 @@ class _Survey:
 
     def _sort_out(self, files: Sequence[str], size: int) -> None:
         """Put aside partial tiles that larger ones superseded, and blame what belongs to no log of this size."""
-        expected = {CHECKPOINT_PATH, *(t.path for t in tile.tiles_for(size)), *(b.path for b in tile.bundles_for(size))}
+        expected = {CHECKPOINT_PATH, *map(key_path, self._agreement.pinned)}
+        expected |= {*(t.path for t in tile.tiles_for(size)), *(b.path for b in tile.bundles_for(size))}
         widths = tile.widths(size)
         for path in files:
             if path in expected:
@@ -155,13 +170,13 @@ class _Survey:
         raw = self._read(CHECKPOINT_PATH)
         self._quorate = quorate(raw, self._agreement)
         try:
-            opened, signed = checkpoint.open(raw, self._agreement.log_key)
-            witnesses = list(self._agreement.witness_keys.values())
-            cosignature.cosignatures(signed, witnesses)
+            opened, signed = open_seen(raw, self._agreement), note.parse(raw)
+            witnesses = list(self._agreement.witness_pairs.values())
+            cosignature.together(signed, witnesses)
         except PausectlError as error:
             self.blame(CHECKPOINT_PATH, str(error))
             return None
-        known = {(key.name, key.key_id) for key in (self._agreement.log_key, *witnesses)}
+        known = {(key.name, key.key_id) for own in (self._agreement.log_pair, *witnesses) for key in own}
         for line in signed.signatures:
             if (line.name, line.key_id) not in known:
                 self.blame(CHECKPOINT_PATH, f"a signature line by {line.name!r}, whom the agreement does not know")

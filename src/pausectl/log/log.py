@@ -27,7 +27,7 @@ from pausectl.durable import Disk
 from pausectl.errors import Broken, Malformed, Refused, Unavailable, UsageFault
 from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
-from pausectl.log import admission, marks, publish
+from pausectl.log import admission, marks, pins, publish
 from pausectl.log.index import Index
 from pausectl.log.publish import Witness
 from pausectl.log.sequencer import Sequencer
@@ -52,19 +52,21 @@ class Admission:
 class Log:
     """A log that is open for writing, by `create` or `open`; `close` it, or use it as a context. Not for threads."""
 
-    def __init__(self, home: Path, agreement: Agreement, signer: Signer, store: Store, lock: int) -> None:
+    def __init__(
+        self, home: Path, agreement: Agreement, signer: Signer, store: Store, lock: int, second: Signer | None = None
+    ) -> None:
         """For `create` and `open`. lock: the file descriptor of the lock, which is now this log's to close."""
         self.home = home
-        self.agreement = agreement
-        self._party = _operator(agreement, signer)
+        self._party = _operator(agreement, signer, second)
+        self.agreement = agreement = pins.publish(agreement, store.objects)
         self._signer = signer
         self.store = store
         self._lock = lock
         self._complaints: tuple[str, ...] = ()
         self._index = Index(home / "state" / "index.db")
         try:
-            quorate = partial(publish.quorate, agreement=agreement)
-            self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent, quorate)
+            quorate, also = partial(publish.quorate, agreement=agreement), (second,) if second else ()
+            self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent, quorate, also)
             store.clear()
             self._begin()
             try:
@@ -79,15 +81,27 @@ class Log:
 
     @classmethod
     @enforces("LOG-12")
-    def create(cls, home: Path, agreement: Agreement, signer: Signer, now: int, *, disk: Disk | None = None) -> Log:
+    def create(
+        cls,
+        home: Path,
+        agreement: Agreement,
+        signer: Signer,
+        now: int,
+        *,
+        second: Signer | None = None,
+        disk: Disk | None = None,
+    ) -> Log:
         """Make a log in `home`, with the agreement as its first entry, and publish its first checkpoint.
+
+        agreement: with the keys that it names by digest. second: signs as well, if one of them is the log's.
 
         [LOG-12] A log MUST NOT be created where there is one, or what remains of one.
 
         Refused also for a signer that is not the agreement's log, and for an agreement that has expired at `now`. A
         crash on the way leaves something that `create` or `open` finishes.
         """
-        _operator(agreement, signer)
+        _operator(agreement, signer, second)
+        agreement = pins.complete(agreement, second)
         if now >= seconds(agreement.document.expires_at):
             raise Refused(f"the agreement expired at {agreement.document.expires_at}")
         disk = disk or Disk()
@@ -95,12 +109,13 @@ class Log:
         with _locked(home) as lock:
             _need_nothing(home, agreement)
             disk.put(home / "agreement.json", agreement.raw + b"\n", 0o644)
+            pins.keep(home, agreement, disk)
             disk.put(home / "log.vkey", _vkey_text(agreement), 0o644)
-            return cls(home, agreement, signer, posix.create(home, disk), lock)
+            return cls(home, agreement, signer, posix.create(home, disk), lock, second)
 
     @classmethod
     @enforces("LOG-13")
-    def open(cls, home: Path, signer: Signer, *, disk: Disk | None = None) -> Log:
+    def open(cls, home: Path, signer: Signer, *, second: Signer | None = None, disk: Disk | None = None) -> Log:
         """Open the log in `home` for writing, finishing what the last process could not.
 
         [LOG-13] A log MUST NOT be open for writing in two processes.
@@ -108,7 +123,7 @@ class Log:
         Refused also for another signer than the log's, and for files that are older than the head register.
         """
         with _locked(home) as lock:
-            return cls(home, _its_agreement(home), signer, posix.open(home, disk or Disk()), lock)
+            return cls(home, _its_agreement(home), signer, posix.open(home, disk or Disk()), lock, second)
 
     @property
     def size(self) -> int:
@@ -343,8 +358,9 @@ class Log:
         self._index.record(leaves, book)
 
 
-def _operator(agreement: Agreement, signer: Signer) -> str:
+def _operator(agreement: Agreement, signer: Signer, second: Signer | None) -> str:
     """The principal that the signer signs marks as."""
+    pins.need_second(agreement, second)
     if signer.public != agreement.log_key.public:
         raise Refused(f"signer: expected the log's key {agreement.log_key.public.keyid}, found {signer.public.keyid}")
     principal, _ = agreement.keys.get(signer.public.keyid, ("", None))
@@ -373,7 +389,7 @@ def _locked(home: Path) -> Iterator[int]:
 
 
 def _its_agreement(home: Path) -> Agreement:
-    agreement = document.parse(_read(home / "agreement.json"))
+    agreement = pins.kept(home, document.parse(_read(home / "agreement.json")))
     if _read(home / "log.vkey") != _vkey_text(agreement):
         raise Refused("log.vkey: expected the log's key as the agreement has it", where=str(home))
     return agreement

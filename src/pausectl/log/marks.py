@@ -61,28 +61,37 @@ def due_at(book: Book, interval: int) -> int | None:
 def minimal(signed: Note, agreement: Agreement, book: Book) -> Note | None:
     """The note that goes into a mark, or None if readers would ignore a mark with any quorum of these cosignatures.
 
-    [LOG-20] A mark that a log writes MUST carry its own signature line and exactly a quorum of cosignature lines, the
+    [LOG-20] A mark that a log writes MUST carry its own signature lines and those of exactly a quorum of witnesses, the
     earliest by time and then by key name that MARK-3 lets have effect.
     """
     quorum, skew = agreement.document.witnesses.quorum, agreement.document.deadlines.clock_skew_seconds
-    lines = sorted(_lines(signed, agreement), key=lambda line: (line[0], line[1].name))
+    lines = sorted(_lines(signed, agreement), key=lambda line: (line[0], line[1][0].name))
     for at in range(len(lines) - quorum + 1):
         chosen = lines[at : at + quorum]
         together = chosen[-1][0] - chosen[0][0] <= skew
         if together and chosen[0][0] >= book.mark_first and chosen[-1][0] >= book.mark_by:
-            log_line = note.open(signed, [agreement.log_key])[0]
-            return Note(signed.text, (log_line, *(signature for _, signature in chosen)))
+            log_lines = (note.open(signed, [key])[0] for key in agreement.log_pair)
+            return Note(signed.text, (*log_lines, *(line for _, lines in chosen for line in lines)))
     return None
 
 
-def _lines(signed: Note, agreement: Agreement) -> list[tuple[int, note.Signature]]:
-    """(time, line) of every witness of the agreement that cosigned, the earliest line of each."""
+def _lines(signed: Note, agreement: Agreement) -> list[tuple[int, tuple[note.Signature, ...]]]:
+    """(time, lines) of every witness of the agreement that cosigned: of its earliest time, one line by each key."""
+    times = cosignature.together(signed, list(agreement.witness_pairs.values()))
     found = []
-    for key in agreement.witness_keys.values():
-        own = [line for line in signed.signatures if (line.name, line.key_id) == (key.name, key.key_id)]
-        times = [(cosignature.open_cosignature(signed.text, line, key), line) for line in own]
-        found += [min(times, key=lambda pair: pair[0])] if times else []
+    for keys in agreement.witness_pairs.values():
+        time = times.get(keys[0].name)
+        if time is not None:
+            found.append((time, tuple(_line(signed, key, time) for key in keys)))
     return found
+
+
+def _line(signed: Note, key: note.VerifierKey, time: int) -> note.Signature:
+    return next(
+        line
+        for line in signed.signatures
+        if (line.name, line.key_id) == (key.name, key.key_id) and cosignature.time_of(line) == time
+    )
 
 
 def write(text: Note, agreement: Agreement, party: str, sequence: int, signer: Signer) -> dsse.Envelope:

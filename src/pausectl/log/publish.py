@@ -58,8 +58,8 @@ def collect(head: bytes, tiles: Tiles, agreement: Agreement, witnesses: Sequence
             raise
         except PausectlError as error:
             complaints.append(f"witness {place} of {len(witnesses)}: {error}")
-    names = {key.name: principal for principal, key in agreement.witness_keys.items()}
-    times = cosignature.cosignatures(signed, list(agreement.witness_keys.values()))
+    names = {keys[0].name: principal for principal, keys in agreement.witness_pairs.items()}
+    times = cosignature.together(signed, list(agreement.witness_pairs.values()))
     members = [member.principal for member in agreement.document.witnesses.members]
     quorum = count(members, agreement.document.witnesses.quorum, [names[name] for name in times])
     return Heard(signed, quorum, tuple(complaints))
@@ -69,11 +69,12 @@ def collect(head: bytes, tiles: Tiles, agreement: Agreement, witnesses: Sequence
 def _cosignatures(
     ask: Witness, signed: Note, head: bytes, tiles: Tiles, old: int, agreement: Agreement
 ) -> list[Signature]:
-    """One witness's lines.
+    """One witness's lines, of one time where it has several keys.
 
     [LOG-19] A log MUST publish only cosignatures by witnesses of its agreement, each of which it has verified.
     """
-    keys = {(key.name, key.key_id): key for key in agreement.witness_keys.values()}
+    pairs = list(agreement.witness_pairs.values())
+    keys = {(key.name, key.key_id): key for own in pairs for key in own}
     found = []
     for line in _answer(ask, head, tiles, old):
         key = keys.get((line.name, line.key_id))
@@ -82,7 +83,12 @@ def _cosignatures(
             found.append(line)
     if not found:
         raise Refused("answered, but with no line by a witness of the agreement")
-    return found
+    times = cosignature.together(note.add(note.parse(head), found), pairs)
+    whole = [line for line in found if times.get(line.name) == cosignature.time_of(line)]
+    if not whole:
+        names = ", ".join(sorted({line.name for line in found}))
+        raise Refused(f"{names} answered with one of its keys, where the agreement asks for two, at one time")
+    return whole
 
 
 def _answer(ask: Witness, head: bytes, tiles: Tiles, old: int) -> tuple[Signature, ...]:

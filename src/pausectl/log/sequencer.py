@@ -25,7 +25,7 @@ from pausectl.log.storage.seams import Absent, Store
 from pausectl.registry import enforces
 from pausectl.wire import checkpoint, merkle, tile
 from pausectl.wire.checkpoint import Checkpoint
-from pausectl.wire.keys import Signer
+from pausectl.wire.keys import SUITES, Signer
 from pausectl.wire.note import Note, VerifierKey
 from pausectl.wire.tile import WIDTH, Bundle
 
@@ -57,14 +57,17 @@ class Sequencer:
         store: Store,
         recent: Sequence[int] = (),
         quorate: Quorate = _nobody_asks,
+        also: Sequence[Signer] = (),
     ) -> None:
         """Recover from whatever the last process left. recent: what `recent` was in the last process, as far as known.
 
         quorate: of the checkpoints for which this holds, the one that is published stays until `publish` replaces it.
+        also: what signs besides the signer, each with a key of another type.
         """
         if signer.public != key.public:
             raise Refused(f"signer: expected the log's key {key.public.keyid}, found {signer.public.keyid}")
-        self._key, self._signer, self._store = key, signer, store
+        self._key, self._signers, self._store = key, (signer, *also), store
+        self._also = [VerifierKey(key.name, SUITES[one.public.suite].note_type, one.public) for one in also]
         self._quorate = quorate
         self._stopped = False
         self._head = store.head.read()
@@ -167,7 +170,7 @@ class Sequencer:
             self._store.staging.discard(name)
             hint = "nothing was signed; run fsck, and distrust this machine's memory and disk"
             raise Broken(f"what was staged does not make the tree that is to be signed: {error}", hint=hint) from error
-        return checkpoint.sign(new, self._signer)
+        return checkpoint.sign(new, *self._signers)
 
     def _audited(self, new: Checkpoint, files: Mapping[str, bytes]) -> Tiles:
         """The new tree read by the code that readers use, staged files first; everything staged was compared."""
@@ -308,7 +311,7 @@ class Sequencer:
             raise Refused(f"the published checkpoint is damaged: {error}", hint=hint) from error
 
     def _open(self, raw: bytes) -> Checkpoint:
-        return checkpoint.open(raw, self._key)[0]
+        return checkpoint.open(raw, self._key, also=self._also)[0]
 
     def _need_running(self) -> None:
         if self._stopped:

@@ -11,12 +11,12 @@ from pydantic import StringConstraints
 from pausectl.predicates.base import Header, Predicate, predicate
 from pausectl.wire.statement import Subject
 
-NoteText = Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
+NoteText = Annotated[str, StringConstraints(min_length=1, max_length=47_104)]
 
 
 @predicate
 class Mark(Predicate):
-    """checkpoint: the signed note with the log's line and a minimal quorum of cosignature lines.
+    """checkpoint: the signed note with the log's lines and those of a minimal quorum of witnesses.
 
     Authenticated by those cosignatures and not by whoever submits it.
     """

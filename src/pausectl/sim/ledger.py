@@ -11,15 +11,19 @@ from collections.abc import Mapping
 
 from pausectl.agreement.document import Agreement
 from pausectl.errors import Unavailable
+from pausectl.history.reader import key_path
 from pausectl.predicates import base
 from pausectl.predicates.base import Header
 from pausectl.predicates.checkpoint import Mark
+from pausectl.sim.terms import demo_key
 from pausectl.wire import checkpoint, cosignature, dsse, merkle, note, tile
-from pausectl.wire.keys import PrivateKey
+from pausectl.wire.keys import ED25519, MLDSA44, PrivateKey
 
 
 class MemoryLedger:
-    """entries: leaves so far. head: the newest cosigned checkpoint."""
+    """entries: leaves so far. head: the newest cosigned checkpoint. signatures: how many the log makes if it can."""
+
+    signatures = 2
 
     def __init__(self, agreement: Agreement, keys: Mapping[str, PrivateKey]) -> None:
         self.agreement = agreement
@@ -70,17 +74,23 @@ class MemoryLedger:
         said = checkpoint.Checkpoint(
             self.agreement.document.log.origin, len(self.entries) if size is None else size, root or self._range.root()
         )
-        signed = checkpoint.sign(said, self._keys[self._operator])
+        signed = checkpoint.sign(said, *self._signers(self._operator, self.agreement.log_pair[: self.signatures]))
         lines = [
-            cosignature.cosign(signed.text, key.name, self._keys[principal], now)
-            for principal, key in self.agreement.witness_keys.items()
+            cosignature.cosign(signed.text, keys[0].name, signer, now)
+            for principal, keys in self.agreement.witness_pairs.items()
+            for signer in self._signers(principal, keys)
         ]
         return note.add(signed, lines).raw
+
+    def _signers(self, party: str, keys: tuple[note.VerifierKey, ...]) -> list[PrivateKey]:
+        """What makes the signatures for which these are the keys: the party's own, and its demonstration key."""
+        return [self._keys[party] if key.public.suite == ED25519 else demo_key(party, MLDSA44) for key in keys]
 
     def files(self) -> dict[str, bytes]:
         """Path → bytes of everything that is public."""
         size = len(self.entries)
         found = {"checkpoint": self.head}
+        found |= {key_path(digest): key.raw for digest, key in self.agreement.resolved.items()}
         for bundle in tile.bundles_for(size):
             first = bundle.index * tile.WIDTH
             found[bundle.path] = tile.format_bundle(self.entries[first : first + bundle.width])
@@ -96,9 +106,8 @@ class MemoryLedger:
 def minimal(cosigned: bytes, agreement: Agreement) -> bytes:
     """The note with the log's line and the earliest quorum of cosignatures, as a mark carries it."""
     signed = note.parse(cosigned)
-    own = note.open(signed, [agreement.log_key])
-    keys = list(agreement.witness_keys.values())
-    times = cosignature.cosignatures(signed, keys)
+    own = note.open(signed, agreement.log_pair)
+    times = cosignature.together(signed, list(agreement.witness_pairs.values()))
     names = sorted(times, key=lambda name: (times[name], name))[: agreement.document.witnesses.quorum]
     lines = [line for name in names for line in signed.signatures if line.name == name]
     return note.add(note.Note(signed.text, own), lines).raw

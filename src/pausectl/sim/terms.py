@@ -15,7 +15,7 @@ from pausectl.agreement import document
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import instant, seconds
 from pausectl.wire import dsse, note
-from pausectl.wire.keys import ED25519, PrivateKey, PublicKey, base64
+from pausectl.wire.keys import ED25519, MLDSA44, PrivateKey, PublicKey, base64
 
 ORIGIN = "log.example/pause"
 WEEK = 7 * 86_400
@@ -72,7 +72,7 @@ def limits(
 
 @dataclass(frozen=True)
 class Roll:
-    """Who takes part. labs: lab → its facilities."""
+    """Who takes part. labs: lab → its facilities. post_quantum: logs, witnesses and mirrors have ML-DSA-44 keys too."""
 
     labs: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"aurora": ("aurora-1",), "borealis": ("borealis-1",), "cirrus": ("cirrus-1",)}
@@ -84,6 +84,7 @@ class Roll:
     log: str = "ledgerco"
     mirrors: tuple[str, ...] = ()
     intake: tuple[str, ...] = ()
+    post_quantum: bool = False
 
 
 def _principals(roll: Roll, publics: Mapping[str, PublicKey]) -> list[dict[str, Any]]:
@@ -110,7 +111,7 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
     """The document as JSON. publics: every principal's key. changes: members to replace."""
     origin = changes.get("log", {}).get("origin", ORIGIN)
     log_vkey = note.format_vkey(note.VerifierKey(origin, note.TYPE_ED25519, publics[roll.log]))
-    witnesses, mirrors = (_cosigners(names, publics) for names in (roll.witnesses, roll.mirrors))
+    witnesses, mirrors = (_cosigners(names, publics, roll) for names in (roll.witnesses, roll.mirrors))
     anchor = changes.get("windows", {}).get("anchor_at", ANCHOR)
     year = 365 * 86_400
     document: dict[str, Any] = {
@@ -146,7 +147,8 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
             "PAUSED": limits(300_000_000, 20_000_000, 40_000_000, [("autonomy-suite", "2", "0.50")]),
         },
         "log": {
-            "mark_interval_seconds": 3_600, "mldsa44": None, "origin": origin, "successors": [], "vkey": log_vkey,
+            "mark_interval_seconds": 3_600, "mldsa44": _digest(roll.log, roll), "origin": origin, "successors": [],
+            "vkey": log_vkey,
         },
         "mfu": {"caps": ratio(50), "plausible": ratio(60), "strict": ratio(100)},
         "mirrors": {"members": mirrors, "quorum": len(mirrors) // 2 + 1 if mirrors else 0},
@@ -180,9 +182,15 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
     return {**document, **changes}
 
 
-def _cosigners(names: Iterable[str], publics: Mapping[str, PublicKey]) -> list[dict[str, Any]]:
+def _digest(name: str, roll: Roll) -> str | None:
+    return demo_key(name, MLDSA44).public.digest if roll.post_quantum else None
+
+
+def _cosigners(names: Iterable[str], publics: Mapping[str, PublicKey], roll: Roll) -> list[dict[str, Any]]:
     keys = {name: note.VerifierKey(f"{name}.example", note.TYPE_COSIGNATURE, publics[name]) for name in names}
-    return [{"mldsa44": None, "principal": name, "vkey": note.format_vkey(key)} for name, key in keys.items()]
+    return [
+        {"mldsa44": _digest(name, roll), "principal": name, "vkey": note.format_vkey(key)} for name, key in keys.items()
+    ]
 
 
 def agree(roll: Roll, keys: Mapping[str, PrivateKey], **changes: Any) -> Agreement:  # noqa: ANN401
@@ -190,7 +198,8 @@ def agree(roll: Roll, keys: Mapping[str, PrivateKey], **changes: Any) -> Agreeme
     publics = {name: key.public for name, key in keys.items()}
     draft = document.draft(document.read_document(terms(roll, publics, **changes)))
     signers = [keys[name] for name in (*roll.labs, *roll.overseers)]
-    return document.parse(dsse.sign(draft, *signers).raw)
+    second = (roll.log, *roll.witnesses, *roll.mirrors) if roll.post_quantum else ()
+    return document.parse(dsse.sign(draft, *signers).raw).resolve(demo_key(n, MLDSA44).public.raw for n in second)
 
 
 def names(roll: Roll) -> tuple[str, ...]:

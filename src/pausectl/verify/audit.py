@@ -63,6 +63,7 @@ def verify(
     Raises Malformed, Forged or SplitView for evidence that is not sound, Unavailable for evidence that is not there.
     """
     ledger = open_ledger(fetch, agreement)
+    agreement = ledger.agreement  # with the keys that it names by digest
     for name, raw in seen:
         try:
             ledger.agrees_with(open_seen(raw, agreement), raw)

@@ -57,9 +57,9 @@ def open_cosignature(text: str, signature: note.Signature, key: note.VerifierKey
     if (signature.name, signature.key_id) != (key.name, key.key_id):
         found = f"{signature.name} ({signature.key_id.hex()})"
         raise Forged(f"cosignature: expected one by {key.name} ({key.key_id.hex()}), found one by {found}")
-    if not _time(signature) or not key.verify(text, signature.payload):
+    if not time_of(signature) or not key.verify(text, signature.payload):
         raise Forged(f"cosignature by {signature.name} ({signature.key_id.hex()}): does not verify")
-    return _time(signature)
+    return time_of(signature)
 
 
 def cosignatures(signed: note.Note, witness_keys: Sequence[note.VerifierKey]) -> dict[str, int]:
@@ -88,7 +88,7 @@ def together(signed: note.Note, witnesses: Sequence[Sequence[note.VerifierKey]])
         _need_cosigner(key)
     times: dict[tuple[str, bytes], set[int]] = {}
     for signature in note.verified(signed, keys):
-        time = _time(signature)
+        time = time_of(signature)
         if not time:
             raise Forged(f"cosignature by {signature.name}: expected a time, found 0")
         times.setdefault((signature.name, signature.key_id), set()).add(time)
@@ -102,7 +102,8 @@ def together(signed: note.Note, witnesses: Sequence[Sequence[note.VerifierKey]])
     return counted
 
 
-def _time(signature: note.Signature) -> int:
+def time_of(signature: note.Signature) -> int:
+    """What a cosignature line says of when, POSIX seconds; verified or not."""
     return int.from_bytes(signature.payload[:8], "big")
 
 
