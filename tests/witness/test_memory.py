@@ -11,13 +11,15 @@ import pytest
 
 from pausectl.errors import Forged, Malformed, Refused, Unavailable, UsageFault
 from pausectl.sim import terms
-from pausectl.wire import note, witness
+from pausectl.wire import cosignature, note, witness
+from pausectl.wire.keys import MLDSA44
 from pausectl.wire.note import Note, VerifierKey
 from pausectl.witness.decision import http_status
 from pausectl.witness.witness import Witness, origin_hash
 
 NAME = "witness.example/one"
 SIGNER = terms.demo_key("witness")
+QUANTUM = terms.demo_key("witness", MLDSA44)
 NOW = 1_800_000_000
 
 
@@ -135,13 +137,13 @@ def test_a_restored_database_is_detected_at_open_and_by_who_has_it_open(tmp_path
     ) as caught:
         opened(state)
     assert "recover" in caught.value.hint
-    running = Witness([(NAME, SIGNER)], one._memory, one._second)  # as if it had been open all the time
+    running = Witness(one.keys, [(NAME, SIGNER)], one._memory, one._second)  # as if it had been open all the time
     for request in (tree.request(3, 9), fork.request(0, 9), tree.request(3, 3)):
         with pytest.raises(Unavailable, match="set back"):
             running.cosign(request, NOW + 2)
-    assert running.recover() == [tree.origin]
-    assert running.recover() == []
     running.close()
+    assert Witness.recover(state) == [tree.origin]
+    assert Witness.recover(state) == []
     with opened(state) as one:
         assert one.checkpoint(tree.origin) == shown
         assert one.cosign(tree.request(3, 9), NOW + 2) == b"8\n"
@@ -188,6 +190,15 @@ def test_two_databases_with_one_second_memory_do_not_cosign_twice(tmp_path, tree
         second.cosign(fork.request(0, 5), NOW)
     first.close()
     second.close()
+
+
+def test_the_place_of_another_witness_is_not_taken(tmp_path):
+    Witness.init(tmp_path / "one", [(NAME, SIGNER)], second=tmp_path / "second")
+    with pytest.raises(Refused, match="another witness"):
+        Witness.init(tmp_path / "two", [("witness.example/two", SIGNER)], second=tmp_path / "second")
+    assert not (tmp_path / "two" / "witness.db").exists()
+    with pytest.raises(Refused, match="another second memory"):
+        Witness.init(tmp_path / "one", [(NAME, SIGNER)], second=tmp_path / "third")
 
 
 def test_without_its_second_memory_nothing_is_opened(tmp_path, tree):
@@ -284,9 +295,10 @@ def test_an_origin_that_is_not_the_name_of_the_key(state, tree, tree_of):
 def test_a_log_of_two_keys_has_to_sign_with_both(state, tree, tree_of):
     """WTN-9."""
     other = tree_of([b"a", b"b"], origin="log.example/two")
-    second = VerifierKey(other.origin, note.TYPE_ED25519, terms.demo_key("second").public)
+    quantum = terms.demo_key("log", MLDSA44)
+    second = VerifierKey(other.origin, note.TYPE_MLDSA44, quantum.public)
     text = witness.parse_request(other.request(0, 2)).signed.text
-    both = note.sign(text, [(other.origin, other.signer), (other.origin, terms.demo_key("second"))])
+    both = note.sign(text, [(other.origin, other.signer), (other.origin, quantum)])
     with opened(state) as one:
         one.add_log([other.key, second])
         for lines in (both.signatures[:1], both.signatures[1:]):
@@ -301,20 +313,22 @@ def test_a_log_of_two_keys_has_to_sign_with_both(state, tree, tree_of):
 
 
 def test_one_answer_has_a_line_by_each_key_all_of_one_time(tmp_path, tree):
-    """WTN-12."""
-    cosigners = [(NAME, SIGNER), ("witness.example/second", terms.demo_key("second"))]
+    """WTN-12: types 0x04 and 0x06."""
+    cosigners = [(NAME, SIGNER), (NAME, QUANTUM)]
     Witness.init(tmp_path, cosigners)
     with Witness.open(tmp_path, cosigners) as one:
         one.add_log([tree.key])
         ticks = iter(range(NOW, NOW + 9))
         lines = witness.parse_response(one.cosign(tree.request(0, 3), lambda: next(ticks)))
-        assert [(line.name, line.key_id) for line in lines] == [(key.name, key.key_id) for key in one.keys]
-        assert {line.payload[:8] for line in lines} == {NOW.to_bytes(8, "big")}
-        assert note.parse(one.checkpoint(tree.origin)).signatures[1:] == lines
+        assert [key.type for key in one.keys] == [0x04, 0x06]
+        assert [(line.name, line.key_id) for line in lines] == [(NAME, key.key_id) for key in one.keys]
+        kept = note.parse(one.checkpoint(tree.origin))
+        assert kept.signatures[1:] == lines
+        assert cosignature.together(kept, [one.keys]) == {NAME: NOW}
 
 
-def test_a_key_can_be_added_to_a_witness(state, tree):
-    both = [(NAME, SIGNER), (NAME, terms.demo_key("second"))]
+def test_a_key_can_be_added_to_a_witness_and_none_taken_away(state, tree):
+    both = [(NAME, SIGNER), (NAME, QUANTUM)]
     with opened(state) as one:
         one.cosign(tree.request(0, 3), NOW)
     Witness.init(state, both)
@@ -322,8 +336,23 @@ def test_a_key_can_be_added_to_a_witness(state, tree):
         opened(state)
     with Witness.open(state, both) as one:
         assert len(witness.parse_response(one.cosign(tree.request(3, 5), NOW))) == 2
-    with pytest.raises(Refused):
-        Witness.init(state, both[1:])
+    for fewer in (both[1:], both[:1]):
+        with pytest.raises(Refused):
+            Witness.init(state, fewer)
+
+
+def test_keys_of_two_names_or_twice_of_one_type_are_no_witness(tmp_path):
+    for cosigners in ([(NAME, SIGNER), ("witness.example/two", QUANTUM)], [(NAME, SIGNER), (NAME, SIGNER)]):
+        with pytest.raises(UsageFault):
+            Witness.init(tmp_path, cosigners)
+
+
+def test_without_a_key_it_can_be_looked_at_and_signs_nothing(state, tree):
+    with Witness.open(state) as one:
+        assert [note.format_vkey(key) for key in one.keys] == (state / "witness.vkeys").read_text().split()
+        assert list(one.logs) == [tree.origin]
+        with pytest.raises(UsageFault):
+            one.cosign(tree.request(0, 3), NOW)
 
 
 def test_the_clock_is_asked_when_its_turn_has_come(state, tree):

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "agreement": ("agreement", "Draft, sign and show an agreement."),
     "lab": ("lab", "Seal telemetry, attest and submit, as a lab."),
     "log": ("log", "Run a log: init, add, cosign, serve, fsck."),
+    "witness": ("witness", "Run a witness: init, add-log, list, show, serve."),
     "evidence": ("evidence", "Check a file that says that a log signed two histories."),
     "intake": ("intake", "Give receipts for statements, and hand them on to the log."),
     "keygen": ("keys", "Make a key."),

@@ -51,7 +51,7 @@ def application(
         return refusal(Busy(trouble), 503) if trouble else Answer(200, b"ok\n")
 
     own = (Door("GET", "/metrics", numbers, inline=True), Door("GET", "/health", well, inline=True))
-    return _Hall((*doors, *own), limits, metrics, write)
+    return _Hall((*own, *doors), limits, metrics, write)
 
 
 class _Hall:

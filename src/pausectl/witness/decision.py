@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from pausectl.errors import Forged, Malformed, PausectlError, Refused, SplitView, Unavailable
 from pausectl.registry import enforces
-from pausectl.wire import merkle, note
+from pausectl.wire import merkle, note, witness
 from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.note import Signature, VerifierKey
 from pausectl.wire.witness import Request
-from pausectl.witness.memory import Evidence
+from pausectl.witness.memory import Kept
 
 
 class Inconsistent(Forged):
@@ -107,7 +107,7 @@ def http_status(error: PausectlError) -> int:
 
 
 @enforces("WTN-8")
-def evidence_of(error: PausectlError, asked: Request, known: Known | None, request: bytes, time: int) -> Evidence:
+def evidence_of(error: PausectlError, asked: Request, known: Known | None, time: int) -> Kept:
     """What is kept of a request that was refused for its tree.
 
     [WTN-8] A witness MUST keep both checkpoints when a log signs two trees of one size, and the last request that it
@@ -115,6 +115,6 @@ def evidence_of(error: PausectlError, asked: Request, known: Known | None, reque
     """
     origin, size = asked.checkpoint.origin, asked.checkpoint.size
     if isinstance(error, SplitView):
-        return Evidence(origin, "split", size, time, error.first, error.second)
+        return Kept(origin, "split", size, time, error.first, error.second)
     # Only the last one: strangers can send any number of bad proofs.
-    return Evidence(origin, "refused", size, time, known.raw if known else b"", request)
+    return Kept(origin, "refused", size, time, known.raw if known else b"", witness.format_request(asked))

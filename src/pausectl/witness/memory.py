@@ -26,6 +26,7 @@ from urllib.parse import quote
 from pausectl import durable
 from pausectl.durable import Disk
 from pausectl.errors import Unavailable
+from pausectl.net.door import Busy
 from pausectl.registry import enforces
 
 _VERSION = 1
@@ -52,7 +53,7 @@ _FSYNC = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Kept:
     """What speaks against a log, or may.
 
     kind: `split`, two signed trees of one size, in `first` and `second`; or `refused`, the last request whose proof did
@@ -84,7 +85,7 @@ class Step:
         row = (origin, hash, size, time, note)
         self._db.execute("INSERT OR REPLACE INTO cosigned VALUES (?, ?, ?, ?, ?)", row)
 
-    def keep(self, found: Evidence) -> None:
+    def keep(self, found: Kept) -> None:
         """Keep evidence: of splits the first of each size, of refused requests the last of each log."""
         row = (found.origin, found.kind, found.size, found.time, found.first, found.second)
         if found.kind == "refused":
@@ -186,10 +187,10 @@ class Memory:
             row = db.execute("SELECT note FROM cosigned WHERE hash = ?", (hash,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def evidence(self) -> list[Evidence]:
+    def evidence(self) -> list[Kept]:
         """All that was kept."""
         with self._told() as db:
-            return [Evidence(*row) for row in db.execute("SELECT * FROM evidence ORDER BY origin, kind, size")]
+            return [Kept(*row) for row in db.execute("SELECT * FROM evidence ORDER BY origin, kind, size")]
 
     # ── writing ──
 
@@ -224,6 +225,8 @@ class Memory:
                 if code in _FSYNC:
                     # LOG-1. What was to be durable may not be, and no later answer of SQLite's would say so.
                     durable.die(f"{self.path}: fsync failed: {error}; start again, nothing that was answered is lost")
+                if code & 0xFF == sqlite3.SQLITE_BUSY:
+                    raise Busy("too many ask this witness at once") from error
                 raise Unavailable(f"the witness's memory: {error}", where=str(self.path)) from error
 
     def _connection(self) -> sqlite3.Connection:

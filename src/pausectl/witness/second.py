@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pausectl import durable
 from pausectl.durable import Disk
-from pausectl.errors import Unavailable
+from pausectl.errors import Refused, Unavailable
 
 _MARKER = "witness.vkeys"
 
@@ -36,8 +36,11 @@ class Second:
         self._disk = disk
 
     def create(self, vkeys: str) -> None:
-        """Make the place, or write anew whose it is; what lies there is left."""
+        """Make the place, or add to whose it is; what lies there is left. Refused if it is another witness's."""
         make(self.place, self._disk)
+        marker = self.place / _MARKER
+        if marker.exists() and not vkeys.startswith(marker.read_text(encoding="utf-8")):
+            raise Refused("the second memory of another witness is here", where=str(self.place))
         self._disk.put(self.place / _MARKER, vkeys.encode(), 0o644)
 
     def check(self, vkeys: str) -> None:

@@ -26,9 +26,10 @@ from pausectl.registry import enforces
 from pausectl.wire import checkpoint, cosignature, merkle, note, witness
 from pausectl.wire.checkpoint import Checkpoint
 from pausectl.wire.keys import SUITES, Signer
-from pausectl.wire.note import Note, VerifierKey
+from pausectl.wire.note import Note, Signature, VerifierKey
+from pausectl.wire.witness import Request
 from pausectl.witness.decision import Inconsistent, Known, authenticate, decide, evidence_of
-from pausectl.witness.memory import Evidence, Memory, Step
+from pausectl.witness.memory import Kept, Memory, Step
 from pausectl.witness.second import Second, make
 
 #: A key name and what signs under it.
@@ -53,9 +54,11 @@ def cosigner_key(name: str, signer: Signer) -> VerifierKey:
 class Witness:
     """One witness, of any number of logs. Any number of threads and processes may share its state."""
 
-    def __init__(self, cosigners: Sequence[Cosigner], memory: Memory, second: Second) -> None:
-        """For `open` and `beside`."""
-        self.keys = _keys(cosigners)
+    def __init__(
+        self, keys: Sequence[VerifierKey], cosigners: Sequence[Cosigner], memory: Memory, second: Second
+    ) -> None:
+        """For `open`."""
+        self.keys = tuple(keys)
         self._cosigners = tuple(cosigners)
         self._memory = memory
         self._second = second
@@ -65,11 +68,11 @@ class Witness:
     @classmethod
     def init(
         cls, state: Path, cosigners: Sequence[Cosigner], *, second: Path | None = None, disk: Disk | None = None
-    ) -> None:
+    ) -> tuple[bool, list[str]]:
         """Make the memories of a witness in the directory `state`, the second one in `second` if that is given.
 
         Where they are, nothing changes but keys that were added. Refused for those of another witness. If the first
-        memory is missing, what the second one has is taken over.
+        memory is missing, what the second one has is taken over: (whether one was made, the origins taken over).
         """
         disk = disk or Disk()
         make(state, disk)
@@ -84,29 +87,43 @@ class Witness:
             ours, place = memory.identity
             if not vkeys.startswith(ours) or (second and place != str(second.absolute())):
                 raise Refused("a witness with another key or another second memory is here", where=str(state))
+            behind = Second(Path(place or state), disk)
             if vkeys != ours:
+                behind.create(vkeys)
                 with memory.step() as step:
                     step.become(vkeys, place)
-                Second(Path(place or state), disk).create(vkeys)
-            if new:
-                cls(cosigners, memory, Second(Path(place or state), disk)).recover()
+            taken = cls(_keys(cosigners), cosigners, memory, behind).take_over() if new else []
             memory.close()
+            return new, taken
         finally:
             os.close(held)
 
     @classmethod
-    def open(cls, state: Path, cosigners: Sequence[Cosigner], *, disk: Disk | None = None) -> Witness:
-        """A witness that was made by `init`. Unavailable, with the reason, if its memory cannot be relied on."""
+    def open(cls, state: Path, cosigners: Sequence[Cosigner] = (), *, disk: Disk | None = None) -> Witness:
+        """A witness that was made by `init`. Unavailable, with the reason, if its memory cannot be relied on.
+
+        Without cosigners it signs nothing, and can be looked at and told of logs.
+        """
+        opened = cls._of(state, cosigners, disk)
+        opened.check()
+        return opened
+
+    @classmethod
+    def recover(cls, state: Path, *, disk: Disk | None = None) -> list[str]:
+        """Take over what the second memory has and the first has not; the origins of what was taken."""
+        with cls._of(state, (), disk) as opened:
+            return opened.take_over()
+
+    @classmethod
+    def _of(cls, state: Path, cosigners: Sequence[Cosigner], disk: Disk | None) -> Witness:
         memory = Memory.open(state / "witness.db")
         vkeys, place = memory.identity
-        if vkeys != _vkeys(_keys(cosigners)):
-            first = vkeys.split("\n")[0]
-            raise Refused(f"key: expected that of {first}, whose memory this is", where=str(state))
+        if cosigners and vkeys != _vkeys(_keys(cosigners)):
+            names = ", ".join(key[:40] for key in vkeys.splitlines())
+            raise Refused(f"key: expected {names}, whose memory this is", where=str(state))
         second = Second(Path(place) if place else state, disk or Disk())
         second.check(vkeys)
-        opened = cls(cosigners, memory, second)
-        opened._check_memories()
-        return opened
+        return cls(_parsed(vkeys), cosigners, memory, second)
 
     @classmethod
     def beside(
@@ -132,8 +149,10 @@ class Witness:
 
         Refused if the origin is witnessed with other keys: a change of keys is a removal and an addition.
         """
-        if any(key.type not in {entry.note_type for entry in SUITES.values()} for key in log_keys[:1]):
-            raise UsageFault(f"key of a log: expected type 0x01, found 0x{log_keys[0].type:02x}")
+        found = [key.type for key in log_keys]
+        if found not in ([note.TYPE_ED25519], [note.TYPE_ED25519, note.TYPE_MLDSA44]):
+            told = ", ".join(f"0x{type:02x}" for type in found)
+            raise UsageFault(f"keys of a log: expected one of type 0x01, and perhaps one of 0x06, found {told}")
         origin = origin or log_keys[0].name
         Checkpoint(origin, 0, merkle.EMPTY)  # an origin that no checkpoint can have is refused here
         told = _vkeys(log_keys)
@@ -155,9 +174,14 @@ class Witness:
 
     # ── cosigning ──
 
-    @enforces("WTN-6", "WTN-7", "WTN-12")
     def cosign(self, request: bytes, now: Time) -> bytes:
-        """Answer the body of add-checkpoint at `now`: signature lines, or the size we cosigned last.
+        """Answer the body of add-checkpoint at `now`: signature lines, or the size we cosigned last."""
+        answer = self.answer(witness.parse_request(request), now)
+        return witness.format_conflict(answer) if isinstance(answer, int) else witness.format_response(answer)
+
+    @enforces("WTN-6", "WTN-7", "WTN-12")
+    def answer(self, asked: Request, now: Time) -> int | tuple[Signature, ...]:
+        """The same for a request that was parsed.
 
         Malformed, Refused (origin), Forged (signature), Inconsistent or SplitView (tree), Unavailable (our own memory
         or clock); `http_status` tells them apart.
@@ -169,7 +193,8 @@ class Witness:
 
         [WTN-12] A witness with several keys MUST answer with one line by each, all of one time.
         """
-        asked = witness.parse_request(request)
+        if not self._cosigners:
+            raise UsageFault("expected a key to cosign with")
         origin = asked.checkpoint.origin
         log_lines = authenticate(asked, _parsed(self._memory.log(origin) or ""))
         hash = origin_hash(origin)
@@ -184,36 +209,40 @@ class Witness:
                     conflict = decide(asked, known)
                 except (SplitView, Inconsistent) as error:
                     fault = error
-                    step.keep(evidence_of(error, asked, known, request, time))
+                    step.keep(evidence_of(error, asked, known, time))
                 else:
                     if conflict is not None:
-                        return witness.format_conflict(conflict)
+                        return conflict
                     if known and time < known.time:
                         raise Unavailable(f"clock: expected {known.time} or later, when we cosigned last, found {time}")
-                    text = asked.signed.text
-                    lines = [cosignature.cosign(text, name, signer, time) for name, signer in self._cosigners]
-                    kept = Note(text, (*log_lines, *lines)).raw
+                    lines = self._sign(asked.signed.text, time)
+                    kept = Note(asked.signed.text, (*log_lines, *lines)).raw
                     step.remember(origin, hash, asked.checkpoint.size, time, kept)
             if fault is not None:
-                raise fault
+                raise fault  # what speaks for it is kept by now
             self._second.write(hash, kept)
-        return witness.format_response(lines)
+        return lines
 
     def checkpoint(self, origin: str) -> bytes | None:
         """What we cosigned last of a log, with its lines and ours, or None."""
         return self.published(origin_hash(origin))
 
+    def last(self, origin: str) -> Known | None:
+        """The same, with what it says and when it was cosigned."""
+        raw = self.checkpoint(origin)
+        return self._read(raw, str(self._memory.path)) if raw else None
+
     def published(self, hash: str) -> bytes | None:
-        """The same, by the SHA-256 of the origin in hexadecimal."""
+        """What we cosigned last, by the SHA-256 of the origin in hexadecimal."""
         return self._memory.published(hash)
 
     @property
-    def evidence(self) -> list[Evidence]:
+    def evidence(self) -> list[Kept]:
         """What was kept of logs that cannot be right."""
         return self._memory.evidence()
 
-    def recover(self) -> list[str]:
-        """Take over what the second memory has and the first has not; the origins of what was taken."""
+    def take_over(self) -> list[str]:
+        """What `recover` does."""
         taken = []
         for hash in self._second.hashes():
             with self._second.held(hash), self._memory.step() as step:
@@ -227,6 +256,9 @@ class Witness:
         return taken
 
     # ── remembering ──
+
+    def _sign(self, text: str, time: int) -> tuple[Signature, ...]:
+        return tuple(cosignature.cosign(text, name, signer, time) for name, signer in self._cosigners)
 
     def _known(self, step: Step, origin: str, hash: str) -> Known | None:
         last = step.last(origin)
@@ -249,7 +281,8 @@ class Witness:
             what = f"the memory was set back: of {second.checkpoint.origin} it has {has}, and {found} left us"
             raise Unavailable(what, where=str(self._memory.path), hint=_RECOVER)
 
-    def _check_memories(self) -> None:
+    def check(self) -> None:
+        """Unavailable, with the reason, if a memory is damaged or was set back, of whatever log."""
         notes = {origin_hash(origin): raw for origin, raw in self._memory.notes().items()}
         known = {hash: self._read(raw, str(self._memory.path)) for hash, raw in notes.items()}
         for hash in self._second.hashes():
@@ -287,7 +320,10 @@ class Witness:
 
 
 def _keys(cosigners: Sequence[Cosigner]) -> tuple[VerifierKey, ...]:
-    return tuple(cosigner_key(name, signer) for name, signer in cosigners)
+    keys = tuple(cosigner_key(name, signer) for name, signer in cosigners)
+    if len({key.name for key in keys}) != 1 or len({key.type for key in keys}) != len(keys):
+        raise UsageFault("keys of a witness: expected one name, and one key of each type at most")
+    return keys
 
 
 def _vkeys(keys: Sequence[VerifierKey]) -> str:
