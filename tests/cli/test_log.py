@@ -227,10 +227,30 @@ def test_fsck_changes_nothing(run, home, tree):
 
 
 def test_fsck_of_nothing_is_a_usage_error(run, home, tmp_path):
-    for place in (tmp_path / "nowhere", home / "agreement.json"):
+    for place, code in ((tmp_path / "nowhere", 2), (home / "agreement.json", 4)):
         done = run("log", "fsck", place, "--agreement", home / "agreement.json")
-        assert done.code == 2
+        assert done.code == code
         assert str(place) in done.error
+
+
+def test_fsck_trusts_an_agreement_or_a_key_and_one_of_them(run, home):
+    vkey = (home / "log.vkey").read_text().strip()
+    assert run("log", "fsck", home / "log", "--vkey", vkey).code == 0
+    assert run("log", "fsck", home / "log").code == 2
+    assert run("log", "fsck", home / "log", "--vkey", vkey, "--agreement", home / "agreement.json").code == 2
+
+
+def test_fsck_reads_a_url_and_a_bundle_and_keeps_its_place_in_a_file(run, home, site, tmp_path):
+    trusted = ("--agreement", home / "agreement.json")
+    pocket, place = tmp_path / "demo.zip", tmp_path / "place"
+    assert run("bundle", home / "log", *trusted, "-o", pocket).code == 0
+    for where in (site.url, pocket):
+        done = run("log", "fsck", where, *trusted, "--resume", place, "--jobs", "1")
+        assert (done.code, done.out, done.err) == (0, "", "sound\n")
+    assert not place.exists()
+    place.write_text("of something else")
+    done = run("log", "fsck", site.url, *trusted, "--resume", place)
+    assert (done.code, place.read_text()) == (2, "of something else")
 
 
 def test_the_witness_names_of_an_agreement_make_no_paths_elsewhere(run, tmp_path):

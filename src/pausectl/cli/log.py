@@ -17,14 +17,13 @@ import click
 
 from pausectl.agreement.document import Agreement
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read
+from pausectl.cli.fsck import fsck
 from pausectl.cli.serving import limits, say, serving_options
 from pausectl.cli.serving import serve as serve_doors
 from pausectl.errors import UsageFault
 from pausectl.log import remote
 from pausectl.log.commit import Committer
-from pausectl.log.fsck import fsck as survey
 from pausectl.log.log import Log
-from pausectl.report import terminal
 from pausectl.report.inert import safe
 from pausectl.wire import dsse
 from pausectl.wire.keys import PrivateKey
@@ -190,20 +189,4 @@ def load_witness(path: Path, agreement: Agreement) -> tuple[str, PrivateKey]:
     return name, key
 
 
-@log.command()
-@click.argument("home", type=click.Path(path_type=Path))
-@agreement_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def fsck(home: Path, agreement_file: Path, as_json: bool) -> int:
-    """Rehash everything in HOME (or in a public log directory) and list all damage; exit code 4 if there is any."""
-    if not home.is_dir():
-        raise UsageFault("no such directory", where=str(home))
-    damage = survey(home, load_agreement(agreement_file), terminal.progress("checking"))
-    if as_json:
-        found = [{"path": str(d.path), "index": d.index, "message": d.message} for d in damage]
-        click.echo(json.dumps({"damage": found}, indent=1))
-    else:
-        for each in damage:
-            click.echo(safe(f"{each.path}: {each.message}"))
-        click.echo(f"{len(damage)} damaged" if damage else "sound", err=True)
-    return 4 if damage else 0
+log.add_command(fsck)

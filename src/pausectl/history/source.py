@@ -92,6 +92,10 @@ class ZipSource:
         ) as error:
             raise Malformed(f"damaged bundle: {error}", where=where) from error
 
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
 
 def capped(data: bytes, where: str) -> bytes:
     """The data, if no published file could be larger."""

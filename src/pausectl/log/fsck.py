@@ -3,305 +3,295 @@
 
     for damage in fsck(Path("home"), agreement): print(damage.path, damage.index, damage.message)
 
-A tile's hashes are known three times over: from what lies below (entries, or the tiles of the level below), from its
-own file, and from the one hash that the tile above holds for it; for the right edge, from the signed root. Two that
-agree outvote the third, so that what is listed is what has to be restored, and not everything that depends on it.
+Memory holds one row of hashes for each level, whatever the size; `settle` says who is wrong, `rehash` has the bulk of
+the work, and `bookmark` the place to go on from. Proofs say nothing of what bundles hold, so every entry is read.
 
 Of public files alone, what goes beyond a cosigned checkpoint is left alone: it waits for its quorum, and nothing that
-is public says what it should be.
+is public says what it should be. So it is with a log that somebody is writing to.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import TypeVar
 
+from pausectl import durable
 from pausectl.agreement.document import Agreement
-from pausectl.errors import PausectlError, UsageFault
+from pausectl.errors import Malformed, PausectlError, Refused, Unavailable
 from pausectl.history.reader import key_path, open_seen
 from pausectl.history.tiles import Tiles
-from pausectl.log import growth
+from pausectl.log import bookmark, growth, rehash
+from pausectl.log.bookmark import Bookmark
+from pausectl.log.place import Place, open_place
 from pausectl.log.publish import quorate
-from pausectl.wire import cosignature, merkle, note, tile
+from pausectl.log.settle import Tree
+from pausectl.wire import checkpoint, cosignature, note, tile
 from pausectl.wire.checkpoint import Checkpoint
-from pausectl.wire.merkle import HASH_BYTES, Hash
+from pausectl.wire.note import VerifierKey
 from pausectl.wire.tile import CHECKPOINT_PATH, WIDTH, Bundle, Tile
 
 #: (entries done, entries in all) after each bundle.
 Progress = Callable[[int, int], None]
 
-#: The hashes of one tile as somebody claims them; None where nobody could say.
-Claim = Sequence[Hash | None]
-
-F = TypeVar("F")
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Damage:
-    """path: relative to the directory that was checked. index: of the entry, where it is one entry's."""
+    """path: relative to what was checked. index: of the entry, where it is one entry's."""
 
     path: str
     index: int | None
     message: str
 
 
-def fsck(place: Path, agreement: Agreement, progress: Progress | None = None) -> list[Damage]:
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a check keeps its place, and how many seconds of work a kill may cost."""
+
+    path: Path
+    every: float = 2.0
+
+
+def fsck(
+    place: Path | str,
+    trusted: Agreement | VerifierKey,
+    progress: Progress | None = None,
+    *,
+    jobs: int | None = None,
+    resume: Resume | None = None,
+) -> list[Damage]:
     """All damage to a log's home directory, or to its public files alone, sorted by path; [] if it is whole.
 
-    UsageFault if there is no such directory; nothing else is raised, whatever lies there.
+    place: a directory, a bundle or a URL. trusted: the agreement, or for a log that has none its key. jobs: processes,
+    as many as there are cores if None. UsageFault if there is no such place or `resume` is of another, Unavailable if
+    nobody can say; nothing else is raised, whatever lies there.
     """
-    if not place.is_dir():
-        raise UsageFault("no such directory", where=str(place))
-    home = (place / "log").is_dir()
-    survey = _Survey(place / "log" if home else place, "log/" if home else "", agreement, progress)
-    survey.keys()
-    if home:
-        survey.home(place)
-    survey.public()
+    survey = _Survey(str(place), trusted, progress, jobs or os.cpu_count() or 1, resume)
+    try:
+        survey.run()
+    finally:
+        survey.place.close()
     return sorted(survey.found.values(), key=lambda damage: (damage.path, -1 if damage.index is None else damage.index))
 
 
 class _Survey:
     """One run. found: (path, index) → damage, the first that was said of it."""
 
-    def __init__(self, root: Path, prefix: str, agreement: Agreement, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        word: str,
+        trusted: Agreement | VerifierKey,
+        progress: Progress | None,
+        jobs: int,
+        resume: Resume | None,
+    ) -> None:
         self.found: dict[tuple[str, int | None], Damage] = {}
-        self._root = root
-        self._prefix = prefix
-        self._agreement = agreement
+        self._home = Path(word) if "://" not in word and (Path(word) / "log").is_dir() else None
+        self._word = str(self._home / "log") if self._home else word
+        self.place: Place = open_place(self._word)
+        self._agreement = trusted if isinstance(trusted, Agreement) else None
+        self._key = trusted.log_key if isinstance(trusted, Agreement) else trusted
+        self._first = trusted.raw if isinstance(trusted, Agreement) else None
         self._progress = progress
-        self._spare: dict[tuple[int, int], list[Tile | Bundle]] = {}
-        self._head: Checkpoint | None = None
+        self._jobs = jobs
+        self._resume = resume
         self._register: Checkpoint | None = None
         self._quorate = False
-        self._tile_kept: tuple[Tile, Claim | None] | None = None
+        self._written_to = False
 
-    def blame(self, path: str, message: str, index: int | None = None) -> None:
+    def _blame(self, path: str, message: str, index: int | None = None) -> None:
         """Note damage to a public file."""
-        self._say(self._prefix + path, message, index)
+        self._say(f"log/{path}" if self._home else path, message, index)
 
     def _say(self, path: str, message: str, index: int | None = None) -> None:
         self.found.setdefault((path, index), Damage(path, index, message))
 
-    # ── files ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def public(self) -> None:
-        """Check everything that readers see."""
-        files = list(self._files())
+    def run(self) -> None:
+        """Check everything."""
+        if self._agreement:
+            self._agreement = self._agreement.resolve(self._keys(self._agreement))
+        if self._home:
+            self._check_home(self._home)
         shown = self._checkpoint()
         waits = bool(shown and self._register and self._quorate and shown.size < self._register.size)
         if shown and self._register not in (None, shown) and not waits:
-            self.blame(CHECKPOINT_PATH, "is not the one in the head register: the last commit is not finished")
+            self._blame(CHECKPOINT_PATH, "is not the one in the head register: the last commit is not finished")
         # Where there is a register it says what must be there, whatever was published.
-        self._head = self._register or shown
-        size = self._head.size if self._head else _largest(files)
-        self._sort_out(files, size)
-        edge: list[tuple[Tile, Claim, Claim | None]] = []
-        rising: list[Hash | None] = []
-        for level, (full, partial) in enumerate(tile.widths(size)):
-            below = self._leaves(full, partial, size) if level == 0 else _cut(rising, full, partial)
-            rising = []
-            for place, claim in zip(_tiles(level, full, partial), below, strict=True):
-                stored = self._stored(place, quiet=False)
-                if place.width < WIDTH:
-                    edge.append((place, claim, stored))
-                    continue
-                above = self._above(place, size)
-                believed = self._settle(place, claim, stored, above)
-                self._check_spare(place, believed)
-                rising.append(_root(believed) or above)
-        self._settle_edge(edge, size)
+        head = self._register or shown
+        size = head.size if head else self._largest()
+        tree = Tree(self.place, size, self._first, self._blame)
+        start = self._begin(tree, size, head)
+        saved = time.monotonic()
+        for index, reading in rehash.readings(self._word, start, size // WIDTH, self._jobs, self._first):
+            tree.leaf(index, reading)
+            self._tell(index * WIDTH + WIDTH, size)
+            if self._resume and time.monotonic() - saved >= self._resume.every:
+                self._save(self._resume, tree, index + 1)
+                saved = time.monotonic()
+        if size % WIDTH:
+            self._tell(size, size)
+        if not tree.finish(head.root if head else None):
+            self._blame(CHECKPOINT_PATH, "its root is not the root of these tiles")
+        self._sort_out(size)
         if shown and waits:
             self._check_shown(shown)
+        if self._resume:
+            self._resume.path.unlink(missing_ok=True)
 
-    def keys(self) -> None:
-        """Check the keys that the agreement names by digest, and use those that are whole."""
-        found = []
-        for digest in self._agreement.pinned:
-            raw = _bytes(self._root / key_path(digest))
-            if raw is None or hashlib.sha256(raw).hexdigest() != digest:
-                self.blame(key_path(digest), "is missing" if raw is None else "is not the key of this digest")
-            else:
-                found.append(raw)
-        self._agreement = self._agreement.resolve(found)
+    def _tell(self, done: int, size: int) -> None:
+        if self._progress:
+            self._progress(done, size)
 
-    def home(self, home: Path) -> None:
+    # ── resuming ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _of(self) -> str:
+        """What is checked and against what, for a bookmark."""
+        return f"{self._word} under {self._agreement.id if self._agreement else note.format_vkey(self._key)}"
+
+    def _begin(self, tree: Tree, size: int, head: Checkpoint | None) -> int:
+        """How many bundles were checked by a run before, which then need not be checked again."""
+        mark = bookmark.load(self._resume.path, self._of()) if self._resume else None
+        if mark is None or not self._is_of(mark, size, head):
+            return 0
+        tree.rows = [list(row) for row in mark.rows]
+        for path, index, message in mark.found:
+            self._say(path, message, index)
+        return mark.bundles
+
+    def _is_of(self, mark: Bookmark, size: int, head: Checkpoint | None) -> bool:
+        """Whether what was checked before is the beginning of what lies here now."""
+        if mark.bundles * WIDTH > size:
+            return False
+        before = mark.root()
+        if before is None or head is None:
+            return True  # damage hides it; the tiles above are compared in the end
+        try:
+            return Tiles(self._read, size, head.root).root(mark.bundles * WIDTH) == before
+        except PausectlError:
+            return True
+
+    def _save(self, resume: Resume, tree: Tree, bundles: int) -> None:
+        found = tuple((each.path, each.index, each.message) for each in self.found.values())
+        bookmark.save(resume.path, Bookmark(self._of(), bundles, tuple(map(tuple, tree.rows)), found))
+
+    # ── what is not in the tree ────────────────────────────────────────────────────────────────────────────────────
+
+    def _check_home(self, home: Path) -> None:
         """Check what else lies in a log's home: the agreement, the key, the register."""
-        for name, expected in (
-            ("agreement.json", self._agreement.raw + b"\n"),
-            ("log.vkey", f"{note.format_vkey(self._agreement.log_key)}\n".encode()),
-        ):
-            if _bytes(home / name) != expected:
+        expected = {"log.vkey": f"{note.format_vkey(self._key)}\n".encode()}
+        if self._agreement:
+            expected["agreement.json"] = self._agreement.raw + b"\n"
+        for name, content in expected.items():
+            if _bytes(home / name) != content:
                 self._say(name, "missing, or not what the agreement makes it")
         try:
-            self._register = open_seen(_bytes(home / "state" / "head") or b"", self._agreement)
+            register = self._open(_bytes(home / "state" / "head") or b"")
         except PausectlError as error:
             self._say("state/head", str(error))
+            return
+        self._written_to = _written_to(home)
+        if not self._written_to:
+            self._register = register
 
-    def _files(self) -> Iterator[str]:
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                # What a writer has not finished, or never will, is nobody's to read and no damage.
-                if not (name.startswith(".") and name.endswith(".tmp")):
-                    yield (Path(folder) / name).relative_to(self._root).as_posix()
+    def _keys(self, agreement: Agreement) -> list[bytes]:
+        """The keys that the agreement names by digest, those that are whole."""
+        found = []
+        for digest in agreement.pinned:
+            try:
+                raw = self.place.read(key_path(digest))
+            except Malformed:
+                raw = b""
+            if raw is None or hashlib.sha256(raw).hexdigest() != digest:
+                self._blame(key_path(digest), "is missing" if raw is None else "is not the key of this digest")
+            else:
+                found.append(raw)
+        return found
 
-    def _sort_out(self, files: Sequence[str], size: int) -> None:
-        """Put aside partial tiles that larger ones superseded, and blame what belongs to no log of this size."""
-        expected = {CHECKPOINT_PATH, *map(key_path, self._agreement.pinned)}
-        expected |= {*(t.path for t in tile.tiles_for(size)), *(b.path for b in tile.bundles_for(size))}
-        widths = tile.widths(size)
-        for path in files:
-            if path in expected:
-                continue
-            place = _parse(path)
-            level = place.level if isinstance(place, Tile) else 0
-            full, partial = widths[level] if place and level < len(widths) else (0, 0)
-            if place and (place.index < full or (place.index == full and place.width < partial)):
-                self._spare.setdefault((level, place.index), []).append(place)
-            elif not place or self._register or not self._quorate:
-                self.blame(path, f"is no file of a log of size {size}")
+    def _open(self, raw: bytes) -> Checkpoint:
+        return open_seen(raw, self._agreement) if self._agreement else checkpoint.open(raw, self._key)[0]
 
     def _checkpoint(self) -> Checkpoint | None:
-        raw = self._read(CHECKPOINT_PATH)
-        self._quorate = quorate(raw, self._agreement)
         try:
-            opened, signed = open_seen(raw, self._agreement), note.parse(raw)
-            witnesses = list(self._agreement.witness_pairs.values())
-            cosignature.together(signed, witnesses)
-        except PausectlError as error:
-            self.blame(CHECKPOINT_PATH, str(error))
+            raw = self.place.read(CHECKPOINT_PATH) or b""
+        except Malformed as error:
+            self._blame(CHECKPOINT_PATH, error.message)
             return None
-        known = {(key.name, key.key_id) for own in (self._agreement.log_pair, *witnesses) for key in own}
-        for line in signed.signatures:
-            if (line.name, line.key_id) not in known:
-                self.blame(CHECKPOINT_PATH, f"a signature line by {line.name!r}, whom the agreement does not know")
+        self._quorate = quorate(raw, self._agreement) if self._agreement else True
+        try:
+            opened, signed = self._open(raw), note.parse(raw)
+            if self._agreement:
+                cosignature.together(signed, list(self._agreement.witness_pairs.values()))
+        except PausectlError as error:
+            self._blame(CHECKPOINT_PATH, str(error))
+            return None
+        if self._agreement:
+            owners = (self._agreement.log_pair, *self._agreement.witness_pairs.values())
+            known = {(key.name, key.key_id) for own in owners for key in own}
+            for line in signed.signatures:
+                if (line.name, line.key_id) not in known:
+                    message = f"a signature line by {line.name!r}, whom the agreement does not know"
+                    self._blame(CHECKPOINT_PATH, message)
         return opened
 
     def _read(self, path: str) -> bytes:
-        return _bytes(self._root / path) or b""
+        raw = self.place.read(path)
+        if raw is None:
+            raise Unavailable("no such file in this log", where=path)
+        return raw
 
-    # ── claims ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _largest(self) -> int:
+        """The size that the bundles speak of, where no checkpoint does."""
+        places = (place for place in map(_parse, self.place.walk()) if isinstance(place, Bundle))
+        return max((place.index * WIDTH + place.width for place in places), default=0)
 
-    def _leaves(self, full: int, partial: int, size: int) -> Iterator[Claim]:
-        """The leaf hashes of each bundle's entries, as its file has them."""
-        for place in _tiles(0, full, partial):
-            bundle = Bundle(place.index, place.width)
-            leaves = self._bundle(bundle)
-            yield leaves or [None] * place.width
-            if self._progress:
-                self._progress(place.index * WIDTH + place.width, size)
-
-    def _bundle(self, bundle: Bundle) -> list[Hash] | None:
-        entries = self._parsed(bundle, tile.parse_bundle)
-        if entries and bundle.index == 0 and entries[0] != self._agreement.raw:
-            self.blame(bundle.path, "is not the agreement", 0)
-        return [merkle.leaf_hash(entry) for entry in entries] if entries else None
-
-    def _stored(self, place: Tile, *, quiet: bool) -> Claim | None:
-        """What a tile's own file says, or None; a file that is missing or too short is blamed in its own turn."""
-        if self._tile_kept and self._tile_kept[0] == place and quiet:
-            return self._tile_kept[1]
-        data = _bytes(self._root / place.path)
-        claim = None
-        if data is not None and len(data) == place.width * HASH_BYTES:
-            claim = tile.parse_hashes(data, place.width)
-        elif not quiet:
-            self.blame(place.path, "is missing" if data is None else f"has {len(data)} bytes, not {place.width * 32}")
-        if quiet:
-            self._tile_kept = (place, claim)
-        return claim
-
-    def _parsed(self, place: Tile | Bundle, parse: Callable[[bytes, int], F]) -> F | None:
-        data = _bytes(self._root / place.path)
-        try:
-            if data is not None:
-                return parse(data, place.width)
-            self.blame(place.path, "is missing")
-        except PausectlError as error:
-            self.blame(place.path, str(error))
-        return None
-
-    def _above(self, place: Tile, size: int) -> Hash | None:
-        """What the tile above says the root of a full tile is."""
-        parent, part = tile.locate(tile.HEIGHT * (place.level + 1), place.index, size)
-        claim = self._stored(parent, quiet=True)
-        return claim[part.start] if claim else None
-
-    # ── who is wrong ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _settle(self, place: Tile, below: Claim, stored: Claim | None, above: Hash | None) -> Claim:
-        """The hashes of a full tile that are to be believed; whoever disagrees is blamed."""
-        if stored is None or _same(below, stored):
-            return below if stored is None else stored
-        if _root(stored) == above:
-            self._blame_below(place, below, stored)
-            return stored
-        if above is not None and _root(below) == above:
-            self.blame(place.path, "is not the hashes of what lies below it")
-            return below
-        self.blame(place.path, "is neither the hashes of what lies below it nor what the tile above it says")
-        self._blame_below(place, below, stored)
-        return stored
-
-    def _settle_edge(self, edge: Sequence[tuple[Tile, Claim, Claim | None]], size: int) -> None:
-        """The same for the right edge, whose tiles have nothing above them but the signed root."""
-        options = [[c for c in (stored, below) if c and None not in c] or [below] for _, below, stored in edge]
-        made = (dict(zip((place for place, _, _ in edge), choice, strict=True)) for choice in product(*options))
-        root = self._head.root if self._head else None
-        chosen = next((choice for choice in made if root is not None and _edge_root(choice, size) == root), None)
-        for place, below, stored in edge:
-            believed = chosen[place] if chosen else (stored or below)
-            if stored is not None and not _same(stored, believed):
-                self.blame(place.path, "is not the hashes of what lies below it")
-            elif stored is not None and not _same(below, believed):
-                if chosen is None:
-                    self.blame(place.path, "is not the hashes of what lies below it, and no root says who is right")
-                self._blame_below(place, below, believed)
-            self._check_spare(place, believed)
-        whole = not any(None in option for options_ in options for option in options_)
-        if root is not None and chosen is None and whole:
-            self.blame(CHECKPOINT_PATH, "its root is not the root of these tiles")
+    def _sort_out(self, size: int) -> None:
+        """Blame what belongs to no log of this size; of what goes beyond a quorum nobody can say what it should be."""
+        grows = self._written_to or (self._quorate and not self._register)
+        widths = tile.widths(size)
+        others = {CHECKPOINT_PATH, *map(key_path, self._agreement.pinned if self._agreement else ())}
+        for path in self.place.walk():
+            place = _parse(path)
+            level = place.level if isinstance(place, Tile) else 0
+            full, partial = widths[level] if place and level < len(widths) else (0, 0)
+            if path in others or (place and (place.index, place.width) <= (full, partial)):
+                continue
+            if not (place and grows):
+                self._blame(path, f"is no file of a log of size {size}")
 
     def _check_shown(self, shown: Checkpoint) -> None:
         """A cosigned checkpoint behind which newer ones wait: its partial tiles are there, and make its root."""
         edge = growth.partials(shown.size)
         for path in edge:
-            if not (self._root / path).is_file():
-                self.blame(path, "is missing")
-        if {path for path, _ in self.found} & {self._prefix + path for path in edge}:
+            if not _is_there(self.place, path):
+                self._blame(path, "is missing")
+        if {path for path, _ in self.found} & {f"log/{path}" if self._home else path for path in edge}:
             return  # the larger tiles say who is wrong
         try:
             Tiles(self._read, shown.size, shown.root)
         except PausectlError:
-            self.blame(CHECKPOINT_PATH, f"its root is not the root of the first {shown.size} entries")
+            self._blame(CHECKPOINT_PATH, f"its root is not the root of the first {shown.size} entries")
 
-    def _blame_below(self, place: Tile, below: Claim, believed: Claim) -> None:
-        """Whatever lies below a tile and does not have the hash that the tile, which is believed, says."""
-        for offset, (found, expected) in enumerate(zip(below, believed, strict=True)):
-            if found is None or found == expected:
-                continue
-            index = place.index * WIDTH + offset
-            if place.level:
-                self.blame(Tile(place.level - 1, index).path, "is not what the tile above it says")
-            else:
-                self.blame(
-                    Bundle(place.index, place.width).path, "is not the entry that was hashed into the tree", index
-                )
 
-    def _check_spare(self, place: Tile, believed: Claim) -> None:
-        """The smaller versions of a tile, and of its bundle, that are still there for late readers."""
-        for spare in self._spare.get((place.level, place.index), ()):
-            if isinstance(spare, Tile):
-                hashes: Sequence[Hash] | None = self._parsed(spare, tile.parse_hashes)
-            else:
-                hashes = self._bundle(spare)
-            if hashes is not None and not _same(hashes, believed[: spare.width]):
-                self.blame(spare.path, "is not the beginning of the larger one")
+def _is_there(place: Place, path: str) -> bool:
+    try:
+        return place.read(path) is not None
+    except Malformed:
+        return False
+
+
+def _written_to(home: Path) -> bool:
+    """Whether a process has the log open, so that the register may be ahead of what is there."""
+    lock = home / "state" / "lock"
+    if not lock.is_file():
+        return False
+    try:
+        os.close(durable.lock(lock))
+    except (Refused, OSError):
+        return True
+    return False
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -316,38 +306,3 @@ def _parse(path: str) -> Tile | Bundle | None:
         return tile.parse_path(path)
     except PausectlError:
         return None
-
-
-def _largest(files: Sequence[str]) -> int:
-    """The size that the bundles speak of, where no checkpoint does."""
-    bundles = [place for place in map(_parse, files) if isinstance(place, Bundle)]
-    return max((bundle.index * WIDTH + bundle.width for bundle in bundles), default=0)
-
-
-def _tiles(level: int, full: int, partial: int) -> Iterator[Tile]:
-    yield from (Tile(level, index) for index in range(full))
-    if partial:
-        yield Tile(level, full, partial)
-
-
-def _cut(hashes: Sequence[Hash | None], full: int, partial: int) -> Iterator[Claim]:
-    for at in range(0, full * WIDTH + partial, WIDTH):
-        yield hashes[at : at + WIDTH]
-
-
-def _same(one: Claim, other: Claim) -> bool:
-    """Whether two claims agree as far as both could say."""
-    return all(a is None or b is None or a == b for a, b in zip(one, other, strict=True))
-
-
-def _root(claim: Claim) -> Hash | None:
-    known = [value for value in claim if value is not None]
-    return merkle.root(known) if len(known) == len(claim) else None
-
-
-def _edge_root(choice: dict[Tile, Claim], size: int) -> Hash | None:
-    hashes = {place: [value for value in claim if value is not None] for place, claim in choice.items()}
-    if any(len(values) != place.width for place, values in hashes.items()):
-        return None
-    read = tile.hash_reader(size, lambda place: b"".join(hashes[place]))
-    return merkle.Range(size, [read(level, index) for level, index in merkle.complete_subtrees(0, size)]).root()

@@ -208,15 +208,15 @@ def parse_bundle(data: bytes, width: int) -> tuple[bytes, ...]:
     its last byte.
     """
     _need_place(0, width)
-    entries: list[bytes] = []
+    entries = []
     at = 0
-    while at < len(data) and len(entries) < width:
+    for _ in range(width):
         start = at + 2
         at = start + int.from_bytes(data[at:start], "big")
         entries.append(data[start:at])
-    # A cut length or entry puts `at` behind the end, whatever was sliced.
-    if at != len(data) or len(entries) != width:
-        raise Malformed(f"bundle of width {width}: found {len(entries)} entries in {at} bytes, of {len(data)} bytes")
+    # A length or an entry that is cut, or not there at all, puts `at` behind the end, whatever was sliced.
+    if at != len(data):
+        raise Malformed(f"bundle of width {width}: its entries have {at} bytes, and the file {len(data)}")
     return tuple(entries)
 
 
