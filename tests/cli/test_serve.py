@@ -182,8 +182,10 @@ def test_nobody_there_is_unavailable(run, home, envelope):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ((), "expected one of --url and --log"),
-        (("--url", "http://x", "--log", "y"), "expected one of --url and --log"),
+        ((), "expected one of --url, --intake and --log"),
+        (("--url", "http://x", "--log", "y"), "expected one of --url, --intake and --log"),
+        (("--intake", "http://x", "--url", "http://y"), "expected one of --url, --intake and --log"),
+        (("--intake", "http://x"), "--agreement is needed with --intake"),
         (("--log", "y"), "--key is needed"),
         (("--url", "ftp://x"), "expected http://HOST"),
         (("--url", "http://user@x"), "expected http://HOST"),

@@ -74,7 +74,7 @@ def test_a_lab_is_told_why(scene, quay):
     scene.now -= 1
     handing.hand_in(quay[0], scene.envelope(0), scene.agreement)
     scene.now -= 1
-    with pytest.raises(Unavailable, match="answered 503: the clock shows"):
+    with pytest.raises(Unavailable, match="503: the clock shows"):
         handing.hand_in(quay[0], scene.envelope(1), scene.agreement)
 
 

@@ -24,8 +24,8 @@ from pausectl.history.decode import decode
 from pausectl.history.reader import open_ledger
 from pausectl.history.source import open_source
 from pausectl.lab import attest as desk
+from pausectl.lab import handing, table
 from pausectl.lab import submit as over_http
-from pausectl.lab import table
 from pausectl.lab.vault import Vault, telemetry
 from pausectl.predicates.base import Predicate
 from pausectl.report.inert import safe
@@ -149,31 +149,35 @@ def attest(  # noqa: PLR0913, PLR0917 - one for each option
 @lab.command()
 @click.argument("envelopes", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--url", metavar="URL", help="The log, over HTTP.")
+@click.option("--intake", metavar="URL", help="An intake party, which gives a receipt and hands it on to the log.")
 @click.option(
     "--agreement",
     "agreement_file",
     type=click.Path(path_type=Path),
-    help="With --url: the agreement that you trust, to verify the receipt.",
+    help="With --url or --intake: the agreement that you trust, to verify the receipt.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="With --url: where the receipt (.tlog-proof) goes."
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="With --url or --intake: where the receipt goes.")
 @click.option(
     "--wait",
     type=click.FloatRange(0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --url: for how long to try again while the log is busy.",
+    help="With --url or --intake: for how long to try again while it is busy.",
 )
 @log_options(required=False)
 def submit(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
-    """Hand ENVELOPES to a log, over HTTP or on this machine, and print where they stand."""
-    remote = {name: options.pop(name) for name in ("url", "agreement_file", "output", "wait")}
-    if (remote["url"] is None) == (options["home"] is None):
-        raise UsageFault("expected one of --url and --log")
-    if remote["url"] is not None:
-        return _hand_over(envelopes, **remote)
+    """Hand ENVELOPES to a log, over HTTP or on this machine, and print where they stand; or to an intake party."""
+    remote = {name: options.pop(name) for name in ("agreement_file", "output", "wait")}
+    url, intake = options.pop("url"), options.pop("intake")
+    if sum(place is not None for place in (url, intake, options["home"])) != 1:
+        raise UsageFault("expected one of --url, --intake and --log")
+    if remote["output"] is not None and len(envelopes) > 1:
+        raise UsageFault("-o takes the receipt of one envelope", hint="submit them one by one")
+    if url is not None:
+        return _hand_over(envelopes, url=url, **remote)
+    if intake is not None:
+        return _hand_in(envelopes, url=intake, **remote)
     if options["key_file"] is None:
         raise UsageFault("--key is needed with --log")
     return add_to(envelopes, **options)
@@ -183,8 +187,6 @@ def _hand_over(
     envelopes: tuple[Path, ...], *, url: str, agreement_file: Path | None, output: Path | None, wait: float
 ) -> int:
     """Submit over HTTP; success is said only of what the receipt shows."""
-    if output is not None and len(envelopes) > 1:
-        raise UsageFault("-o takes the receipt of one envelope", hint="submit them one by one")
     agreement = load_agreement(agreement_file) if agreement_file else None
     entries = [read_entry(path) for path in envelopes]
     for path, entry in zip(envelopes, entries, strict=True):
@@ -199,6 +201,26 @@ def _hand_over(
         click.echo(json.dumps({"file": str(path), "index": made.index, "id": statement_id}))
     if agreement is None:
         click.echo("signatures on the receipts were not checked: name the agreement with --agreement", err=True)
+    return 0
+
+
+def _hand_in(
+    envelopes: tuple[Path, ...], *, url: str, agreement_file: Path | None, output: Path | None, wait: float
+) -> int:
+    """Hand in over HTTP; success is said only of receipts that were read."""
+    if agreement_file is None:
+        raise UsageFault("--agreement is needed with --intake: a receipt is worth what its intake party is")
+    agreement, entries = load_agreement(agreement_file), [read_entry(path) for path in envelopes]
+    for path, entry in zip(envelopes, entries, strict=True):
+        with naming(path):
+            statement_id = dsse.parse(entry).statement_id
+        with naming(url):
+            raw = handing.hand_in(url, entry, agreement, wait=wait, tell=_later)
+            given = handing.check(raw, entry, agreement)
+        if output is not None:
+            write(output, raw)
+        told = {"file": str(path), "id": statement_id, "received_at": given.received_at, "by": given.header.party}
+        click.echo(json.dumps({**told, "number": given.header.sequence}))
     return 0
 
 

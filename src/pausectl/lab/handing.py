@@ -8,29 +8,21 @@ dsse.parse(receipt).payload            {"of":…,"received_at":"2026-07-13T06:00
 from __future__ import annotations
 
 from pausectl.agreement.document import Agreement
-from pausectl.errors import Forged, Refused, Unavailable
+from pausectl.errors import Forged
 from pausectl.history.authority import objection
 from pausectl.history.decode import decode
-from pausectl.net import client
-from pausectl.net.door import line
+from pausectl.lab.submit import Tell, submit
 from pausectl.predicates.received import Received
 from pausectl.registry import enforces
-from pausectl.wire.tile import MAX_ENTRY_BYTES
-
-_SECONDS = 30.0
 
 
-def hand_in(url: str, envelope: bytes, agreement: Agreement, *, timeout: float = _SECONDS) -> bytes:
-    """The receipt for an envelope. timeout: seconds. Refused if it is not taken, Unavailable if nobody answers."""
-    answer = client.post(
-        f"{url.rstrip('/')}/add", envelope, type="application/json", timeout=timeout, max_bytes=MAX_ENTRY_BYTES
-    )
-    if answer.status != 200:
-        said = line(answer.body[:200].decode(errors="replace").strip()).decode().strip()
-        kind = Unavailable if answer.status >= 500 or answer.status == 429 else Refused
-        raise kind(f"answered {answer.status}: {said}", where=url)
-    check(answer.body, envelope, agreement)
-    return answer.body
+def hand_in(
+    url: str, envelope: bytes, agreement: Agreement, *, wait: float = 0, tell: Tell = lambda _pause, _why: None
+) -> bytes:
+    """The receipt for an envelope. wait, tell, errors: as `submit`; Forged for what is no receipt."""
+    receipt = submit(url, envelope, wait=wait, tell=tell, who="the intake party")
+    check(receipt, envelope, agreement)
+    return receipt
 
 
 @enforces("INT-9")

@@ -26,11 +26,15 @@ _PAUSE = 2
 Tell = Callable[[int, str], object]
 
 
-def submit(url: str, entry: bytes, *, wait: float, tell: Tell = lambda _pause, _why: None, path: str = "/add") -> bytes:
+def submit(
+    url: str, entry: bytes, *, wait: float, tell: Tell = lambda _pause, _why: None, path: str = "/add",
+    who: str = "the log",
+) -> bytes:  # fmt: skip
     """POST an entry to the log at `url`, again when it says later or nothing; its answer, which nobody has checked.
 
-    wait: seconds after which no new attempt begins. Handing in again is safe: a log holds each statement once.
-    Refused with what the log says against it; Unavailable if it was still "later" in the end.
+    wait: seconds after which no new attempt begins. Handing in again is safe: a log holds each statement once. who: an
+    intake party answers in the same way. Refused with what is said against it; Unavailable if it was still "later" in
+    the end.
     """
     client = Client(url.rstrip("/"), timeout=_TIMEOUT_SECONDS)
     last = time.monotonic() + wait
@@ -44,7 +48,7 @@ def submit(url: str, entry: bytes, *, wait: float, tell: Tell = lambda _pause, _
             if answer is not None and answer.status == 200:
                 return answer.body
             if answer is not None and answer.status not in _LATER:
-                raise Refused(f"the log answered {trouble}", where=url)
+                raise Refused(f"{who} answered {trouble}", where=url)
             if time.monotonic() + pause > last:
                 raise Unavailable(
                     f"gave up after {wait:g} seconds: {trouble}", where=url, hint="hand it in again later"
