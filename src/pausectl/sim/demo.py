@@ -58,16 +58,16 @@ def stage(home: Path) -> World:
     world.run()
     if isinstance(world.ledger, DurableLedger):
         world.ledger.close()
-    _keys(home / "keys", world)
+    write_keys(home / "keys", world.agreement, world.keys)
     return world
 
 
-def _keys(place: Path, world: World) -> None:
+def write_keys(place: Path, agreement: Agreement, keys: Mapping[str, PrivateKey]) -> None:
+    """A key file for everybody, under the name in their signatures; not encrypted, for they protect nothing."""
     place.mkdir()
-    witness_names = {principal: key.name for principal, key in world.agreement.witness_keys.items()}
-    for principal, key in world.keys.items():
-        name = witness_names.get(
-            principal, world.agreement.document.log.origin if principal == world.roll.log else principal
-        )
+    names = {who: key.name for who, key in (*agreement.witness_keys.items(), *agreement.mirror_keys.items())}
+    names[agreement.holders("log")[0]] = agreement.document.log.origin
+    for principal, key in keys.items():
+        name = names.get(principal, principal)
         raw = keyfile.format_key(name, key, passphrase=None, salt=b"", nonce=b"")
         (place / f"{principal}.key").write_bytes(raw)
