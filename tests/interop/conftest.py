@@ -87,7 +87,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Ours:
     folder, now = tmp_path_factory.mktemp("ours"), world.start(41)
     keys, agreement = world.keys, world.agreement
     witnesses = [
-        Witness(key.name, keys[principal], agreement.log_key, folder / principal)
+        Witness.beside(key.name, keys[principal], agreement.log_key, folder / principal)
         for principal, key in agreement.witness_keys.items()
     ]
     entries = [(raw, "") for raw in world.memory.entries[1:]]

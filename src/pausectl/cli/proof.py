@@ -33,7 +33,7 @@ NOT_SHOWN = (
 
 @click.group()
 def proof() -> None:
-    """Receipts (.tlog-proof): that an entry stands in a ledger."""
+    """Make or check a receipt (.tlog-proof): that an entry stands in a ledger."""
 
 
 @proof.command()
