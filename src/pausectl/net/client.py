@@ -170,7 +170,8 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise UsageFault(f"expected a URL: {error}", where=url) from error
     if (
-        parts.scheme not in {"http", "https"}
+        any(character <= " " or character == "\x7f" for character in url)
+        or parts.scheme not in {"http", "https"}
         or not parts.hostname
         or port == 0
         or parts.fragment
