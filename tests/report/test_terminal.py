@@ -166,6 +166,24 @@ def test_many_windows_are_shown_from_the_newest_backwards(report):
 # ── progress ──
 
 
+def test_progress_says_what_is_left_after_a_second(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    clock = iter([0.0, 0.0, 1.0, 10.0, 100.0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
+    show = terminal.progress("mirroring")
+    show(1_000, 101_000)
+    show(2_000, 101_000)
+    show(11_000, 101_000)
+    show(101_000, 101_000)
+    shown = [each.rstrip() for each in sys.stderr.getvalue().split("\r")[1:]]
+    assert shown == [
+        "mirroring: 1,000 of 101,000",
+        "mirroring: 2,000 of 101,000, 1 min 39 s left",
+        "mirroring: 11,000 of 101,000, 1 min 30 s left",
+        "mirroring: 101,000 of 101,000",
+    ]
+
+
 def test_progress_is_for_a_terminal_and_for_long_work(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     terminal.progress("verifying")(5, 1_000_000)

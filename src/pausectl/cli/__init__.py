@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lab": ("lab", "Seal telemetry, attest and submit, as a lab."),
     "log": ("log", "Run a log: init, add, cosign, serve, fsck."),
     "witness": ("witness", "Run a witness: init, add-log, list, show, serve."),
+    "mirror": ("mirror", "Keep a checked copy of a log, serve it, and compare what others were shown."),
     "evidence": ("evidence", "Check a file that says that a log signed two histories."),
     "intake": ("intake", "Give receipts for statements, and hand them on to the log."),
     "keygen": ("keys", "Make a key."),

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from pausectl.errors import Malformed, PausectlError, Unavailable
 from pausectl.mirror.compare import place
+from pausectl.mirror.watch import Watch
 from pausectl.net.door import OCTETS, Answer, Door, Request
+from pausectl.net.metrics import Gauge, Metrics
 from pausectl.registry import enforces
 from pausectl.wire import tile
 from pausectl.wire.tile import CHECKPOINT_PATH
@@ -35,6 +37,20 @@ def doors(public: Path, origin: str) -> list[Door]:
             Door("GET", f"{prefix}key/", read, status=_status),
         ]
     return found
+
+
+class Numbers(Metrics):
+    """What a mirror counts."""
+
+    def __init__(self, watch: Watch) -> None:
+        """watch: whose numbers they are."""
+        super().__init__()
+        held = Gauge("pausectl_mirror_entries", "Entries held.", registry=self.registry)
+        held.set_function(lambda: watch.size)
+        trouble = Gauge("pausectl_mirror_trouble", "1 while a visit fails.", registry=self.registry)
+        trouble.set_function(lambda: bool(watch.trouble))
+        fork = Gauge("pausectl_mirror_fork", "1 once there is evidence against the log.", registry=self.registry)
+        fork.set_function(lambda: bool(watch.code))
 
 
 def _status(error: PausectlError) -> int:

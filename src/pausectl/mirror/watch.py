@@ -43,6 +43,11 @@ class Watch:
         self._behind: Counter[str] = Counter()
         self._failures = 0
 
+    @property
+    def size(self) -> int:
+        """How many entries are held."""
+        return self._mirror.size
+
     def once(self) -> int:
         """One visit; raises what goes wrong. 3 if somebody could not be compared with, else 0."""
         try:

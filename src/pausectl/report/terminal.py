@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -115,14 +116,31 @@ def _group(group: list[Finding], paint: Paint) -> list[str]:
 
 
 def progress(doing: str) -> Callable[[int, int], None]:
-    """A counter on stderr for long work; nothing where stderr is no terminal, and nothing for short work."""
+    """A counter on stderr for long work, with what is left of it after a second.
+
+    Nothing where stderr is no terminal, and nothing for short work.
+    """
     if not _terminal(sys.stderr):
         return lambda _done, _all: None
+    begun: list[tuple[float, int]] = []
 
     def show(done: int, total: int) -> None:
         if total >= 10_000:
+            begun[:] = begun or [(time.monotonic(), done)]
             end = "\n" if done >= total else ""
-            sys.stderr.write(f"\r{doing}: {done:,} of {total:,}{end}")
+            sys.stderr.write(f"\r{doing}: {done:,} of {total:,}{_left(*begun[0], done, total)}{end}")
             sys.stderr.flush()
+            if end:
+                begun.clear()
 
     return show
+
+
+def _left(since: float, first: int, done: int, total: int) -> str:
+    """`, 1 min 40 s left`, by the pace so far, and blanks over what stood there before."""
+    spent = time.monotonic() - since
+    if spent < 1 or done <= first:
+        return ""
+    minutes, seconds = divmod(round(spent * (total - done) / (done - first)), 60)
+    shown = f", {minutes} min {seconds} s left" if minutes else f", {seconds} s left"
+    return f"{shown if done < total else '':24}"
