@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +20,9 @@ import pytest
 
 from pausectl.agreement.document import Agreement
 from pausectl.log.log import Log
+from pausectl.net import client
 from pausectl.sim.world import World
-from pausectl.wire import note
+from pausectl.wire import keyfile, note
 from pausectl.wire.keys import PrivateKey, base64
 from pausectl.witness.witness import Witness
 
@@ -81,9 +85,14 @@ class Ours:
 
 
 @pytest.fixture(scope="session")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Ours:
+def world() -> World:
+    """Some 600 statements of labs that are not paused."""
+    return World(windows=40, pause_at=None).run()
+
+
+@pytest.fixture(scope="session")
+def ours(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ours:
     """A log of three tiles of real statements, cosigned, with superseded partial tiles."""
-    world = World(windows=40, pause_at=None).run()
     folder, now = tmp_path_factory.mktemp("ours"), world.start(41)
     keys, agreement = world.keys, world.agreement
     witnesses = [
@@ -96,6 +105,80 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Ours:
             log.append(entries[at : at + 173])
         log.cosign([partial(witness.cosign, now=now) for witness in witnesses], now)
     return Ours(folder / "home", agreement, keys)
+
+
+class Process:
+    """`pausectl` with these words, once it listens. url: where."""
+
+    def __init__(self, *words: object) -> None:
+        command = [sys.executable, "-m", "pausectl", *map(str, words), "--listen", "127.0.0.1:0"]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.said: list[str] = []
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.said.append(line)
+            found = re.search(r"listening on (http://[0-9.:]+)", line)
+            if found:
+                self.url = found.group(1)
+                break
+        else:
+            raise AssertionError("".join(self.said))
+        self._reader = threading.Thread(target=self._listen, args=(self._process.stderr,))
+        self._reader.start()
+
+    def _listen(self, lines: Iterable[str]) -> None:
+        self.said.extend(lines)
+
+    def stop(self) -> int:
+        """Exit status after SIGTERM."""
+        self._process.terminate()
+        status = self._process.wait(30)
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        return status
+
+
+@dataclass(frozen=True)
+class Live(Ours):
+    """A log of ours that is being served. receipts: (entry, tlog-proof) of what was handed in over HTTP."""
+
+    url: str
+    receipts: list[tuple[bytes, bytes]]
+
+
+@pytest.fixture(scope="session")
+def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """`pausectl log serve` with three witness processes, 500 entries and 80 more that came in by POST /add."""
+    folder, keys, agreement = tmp_path_factory.mktemp("live"), world.keys, world.agreement
+    said = [raw for _, raw, _ in world.said]
+    with Log.create(folder / "home", agreement, keys[world.roll.log], world.start(41)) as log:
+        log.add(said[:500])
+    files = {name: folder / f"{name}.key" for name in (world.roll.log, *agreement.witness_keys)}
+    for principal, path in files.items():
+        name = agreement.witness_keys[principal].name if principal in agreement.witness_keys else agreement.log_key.name
+        path.write_bytes(keyfile.format_key(name, keys[principal], passphrase=None, salt=b"", nonce=b""))
+    running = []
+    try:
+        vkey = agreement.document.log.vkey
+        for name in agreement.witness_keys:
+            words = ("--key", files[name], "--log", vkey, "--init")
+            running.append(Process("witness", "serve", folder / name, *words))
+        asked = [word for each in running for word in ("--witness", each.url)]
+        server = Process("log", "serve", folder / "home", "--key", files[world.roll.log], *asked, "--rate", 1000)
+        running.append(server)
+        with ThreadPoolExecutor(16) as pool:
+            proofs = list(pool.map(partial(submit, server.url), said[500:580]))
+        yield Live(folder / "home", agreement, keys, server.url, list(zip(said[500:580], proofs, strict=True)))
+    finally:
+        stopped = [each.stop() for each in reversed(running)]
+    assert set(stopped) == {0}
+
+
+def submit(url: str, entry: bytes) -> bytes:
+    answer = client.post(f"{url}/add", entry, timeout=30, max_bytes=1 << 16)
+    assert answer.status == 200, answer.body
+    return answer.body
 
 
 @pytest.fixture
