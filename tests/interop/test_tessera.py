@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -143,7 +145,7 @@ def running(program, folder):
             server.wait()
 
 
-def add(url: str, entries) -> None:
+def add(url: str, entries, start: int = 0) -> None:
     """All entries at once, for it answers each only with its next checkpoint."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -152,7 +154,7 @@ def add(url: str, entries) -> None:
             return int(answer.read())
 
     with ThreadPoolExecutor(128) as pool:
-        assert sorted(pool.map(post, entries)) == list(range(len(entries)))
+        assert sorted(pool.map(post, entries)) == list(range(start, start + len(entries)))
 
 
 def read(source, key: note.VerifierKey) -> list[bytes]:
@@ -169,8 +171,6 @@ def test_our_reader_reads_tesseras_log(theirs, publish):
 
 
 def test_our_reader_refuses_a_flipped_byte_in_tesseras_log(theirs, tmp_path):
-    import shutil
-
     from pausectl.errors import Forged
 
     place, key = theirs
@@ -183,3 +183,46 @@ def test_our_reader_refuses_a_flipped_byte_in_tesseras_log(theirs, tmp_path):
     tiles.write_bytes(flip(tiles.read_bytes()))
     with pytest.raises(Forged, match="tile/0/000"):
         read(open_source(str(tmp_path / "log")), key)
+
+
+# ── mirrored here ──
+
+
+def mirror(*words) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pausectl", "mirror", *map(str, words), "--once"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_our_mirror_holds_tesseras_log_file_by_file(theirs, publish, tmp_path, call):
+    place, key = theirs
+    done = mirror(publish(place), tmp_path / "copy", "--vkey", note.format_vkey(key))
+    assert done.returncode == 0, done.stderr
+    size = checkpoint.open((place / "checkpoint").read_bytes(), key)[0].size
+    assert size == 700
+    for each in (*tile.tiles_for(size), *tile.bundles_for(size)):
+        assert (tmp_path / "copy/log" / each.path).read_bytes() == (place / each.path).read_bytes(), each.path
+    assert fsck(tmp_path / "copy/log", key) == []
+    (tmp_path / "log.pub").write_text(note.format_vkey(key))
+    assert check(call, publish(tmp_path / "copy/log") + "/", tmp_path / "log.pub") == ""
+
+
+def test_our_mirror_follows_tesseras_log_as_it_grows_and_refuses_one_that_was_damaged(theirs, peer, publish, tmp_path):
+    place, key = theirs
+    shutil.copytree(place, tmp_path / "tessera" / "log")
+    shutil.copy(place.parent / "key", tmp_path / "tessera" / "key")
+    words = (tmp_path / "copy", "--vkey", note.format_vkey(key))
+    url = publish(tmp_path / "tessera" / "log")
+    assert mirror(url, *words).returncode == 0
+    with running(peer("tessera-posix"), tmp_path / "tessera") as live:
+        add(live, [b"more %d" % index for index in range(300)], start=700)
+        assert mirror(live, *words).returncode == 0
+    entries = read(open_source(str(tmp_path / "copy/log")), key)
+    assert sorted(entries[700:]) == sorted(b"more %d" % index for index in range(300))
+    with running(peer("tessera-posix"), tmp_path / "tessera") as live:
+        add(live, [b"yet more %d" % index for index in range(300)], start=1000)
+    bundle = tmp_path / "tessera" / "log" / Bundle(4).path
+    bundle.write_bytes(flip(bundle.read_bytes()))
+    done = mirror(url, *words)
+    assert done.returncode != 0
+    assert "tile/entries/004" in done.stderr
+    assert len(read(open_source(str(tmp_path / "copy/log")), key)) == 1000
