@@ -84,7 +84,7 @@ def test_bad_usage_ends_with_2(run, home, agreed, key, tmp_path):
     for wrong in (
         (), (*agreed, "--vkey", vkey), ("--vkey", "nonsense"), (*agreed, "--listen", "nonsense"),
         (*agreed, "--once", "--listen", "127.0.0.1:0"), (*agreed, "--key", home / "keys" / "wharf.key", "--once"),
-        (*agreed, "--key", key, "--key", home / "keys" / "aurora.key", "--once"), (*agreed, "--every", "0"),
+        (*agreed, "--key", key, "--mldsa-key", home / "keys" / "aurora.key", "--once"), (*agreed, "--every", "0"),
     ):  # fmt: skip
         told = run("mirror", home / "log", tmp_path / "m", *wrong)
         assert (told.code, told.out) == (2, ""), wrong

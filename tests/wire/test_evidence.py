@@ -93,7 +93,7 @@ def test_two_sizes_need_hashes_of_the_larger_tree_and_the_smaller_is_not_empty()
         evidence.prove(("a", signed(leaves[:2])), ("b", signed(leaves)))
     with pytest.raises(Malformed, match="proof from the tree of the larger"):
         evidence.prove(("a", signed([])), ("b", signed(leaves)), reader(leaves))
-    empty = Evidence(signed([]), signed(leaves), ("a", "b"), merkle.EMPTY, ())
+    empty = Evidence(signed([]), signed(leaves), ("a", "b"), root=merkle.EMPTY)
     with pytest.raises(Malformed, match="old size above 0"):
         evidence.check(empty, KEY)
 

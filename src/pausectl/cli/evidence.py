@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -32,22 +33,28 @@ def evidence() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def check(file: Path, agreement_file: Path | None, vkey: str | None, as_json: bool) -> int:
     """Check FILE with nothing but the log's key; exit code 0 if it convicts the log, 4 if it shows nothing."""
-    key = log_key(agreement_file, vkey)
     raw = read(file, wire.MAX_BYTES)
     with naming(file):
         told = wire.parse(raw)
-        wire.check(told, key)
+    keys = log_keys(agreement_file, vkey, told.key)
+    with naming(file):
+        wire.check(told, *keys)
     click.echo(json.dumps(_json(told), indent=1) if as_json else _text(told))
     return 0
 
 
-def log_key(agreement_file: Path | None, vkey: str | None) -> VerifierKey:
-    """The key of the log in question, from the one of the two that is given."""
+def log_keys(agreement_file: Path | None, vkey: str | None, second: bytes) -> tuple[VerifierKey, ...]:
+    """The keys of the log in question, from the one of the first two that is given.
+
+    second: a raw ML-DSA-44 key, or b""; it counts if the agreement names its digest.
+    """
     if (agreement_file is None) == (vkey is None):
         raise UsageFault("expected either --agreement or --vkey")
-    if agreement_file is not None:
-        return load_agreement(agreement_file).log_key
-    return parse_log_key(vkey or "")
+    if agreement_file is None:
+        return (parse_log_key(vkey or ""),)
+    agreement = load_agreement(agreement_file)
+    named = hashlib.sha256(second).hexdigest() == agreement.document.log.mldsa44
+    return agreement.resolve([second] if named else []).log_pair
 
 
 def parse_log_key(vkey: str) -> VerifierKey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
@@ -37,9 +37,10 @@ from pausectl.report.inert import safe
 )
 @click.option("--vkey", help="The log's verifier key, to mirror a log without an agreement; no witness is asked for.")
 @click.option(
-    "--key", "key_files", envvar="PAUSECTL_KEY", multiple=True, type=click.Path(path_type=Path),
-    help="Cosign what is held with this key, of the mirror's own; a second one for ML-DSA-44.",
+    "--key", "key_file", envvar="PAUSECTL_KEY", type=click.Path(path_type=Path),
+    help="Cosign what is held with this key, of the mirror's own.",
 )  # fmt: skip
+@click.option("--mldsa-key", "mldsa_file", type=click.Path(path_type=Path), help="Its ML-DSA-44 key, of the same name.")
 @click.option("--once", is_flag=True, help="Visit the log once, and end.")
 @click.option(
     "--every", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds between two visits."
@@ -55,7 +56,8 @@ def mirror(source: str, directory: Path, once: bool, every: float, listen: str |
     if once and listen:
         raise UsageFault("expected --once or --listen, not both")
     trust = _trust(options["agreement_file"], options["vkey"])
-    cosigner = _cosigner(options["key_files"], trust) if options["key_files"] else None
+    files = [file for file in (options["key_file"], options["mldsa_file"]) if file]
+    cosigner = _cosigner(files, trust) if files else None
     log, others = open_source(source), [open_source(url) for url in options["others"]]
     say = serving.say if listen else _say
     with naming(directory):
@@ -80,7 +82,7 @@ def _trust(agreement_file: Path | None, vkey: str | None) -> Trust:
     return Trust(parse_log_key(vkey or ""))
 
 
-def _cosigner(key_files: tuple[Path, ...], trust: Trust) -> Cosigner:
+def _cosigner(key_files: Sequence[Path], trust: Trust) -> Cosigner:
     keys = [load_key(path) for path in key_files]
     names = {name for name, _ in keys}
     if len(names) > 1:

@@ -169,7 +169,7 @@ class Ledger:
         """
         pair = ((got[0], split.first), (got[1], split.second))
         try:
-            return evidence.format(evidence.prove(*pair, self.tiles.read))
+            return evidence.format(evidence.prove(*pair, self.tiles.read, self.agreement.log_pair))
         except Malformed:  # a checkpoint of size 0
             return b""
 

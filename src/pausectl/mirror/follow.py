@@ -22,6 +22,7 @@ from typing import Self
 
 from pausectl.durable import Disk
 from pausectl.errors import Malformed, PausectlError, Refused, SplitView, Unavailable
+from pausectl.history.reader import key_path
 from pausectl.history.source import Source
 from pausectl.history.tiles import Fetch, Tiles
 from pausectl.mirror.memory import Cursor, Memory
@@ -64,11 +65,11 @@ class Mirror:
         self, home: Path, trust: Trust, cosigner: Cosigner | None = None, *, jobs: int = 4, disk: Disk | None = None
     ) -> None:
         """jobs: files fetched, and files written, at a time. Refused if what lies there is not a copy of this log."""
-        self.trust = trust
         self._cosigner = cosigner
         self._jobs = jobs
         self.memory = Memory(home, disk or Disk())
         try:
+            self.trust = trust.resolved(self.memory.get)
             self.held, self.tiles = self._recover()
             self._cursor = self.memory.cursor()
         except BaseException:
@@ -109,6 +110,7 @@ class Mirror:
         Unavailable if it cannot be reached, or shows less than before; Malformed or Forged for bytes that are not the
         log's; SplitView, with evidence, if it is another history. Whatever is raised, what was held is held and served.
         """
+        self._learn(source)
         raw = source.fetch(CHECKPOINT_PATH)
         try:
             new = self.trust.open(raw)
@@ -130,6 +132,16 @@ class Mirror:
                 ahead.stop()
         self._publish(new, raw, tiles, now)
         return Round(new.size, before, published=True)
+
+    def _learn(self, source: Source) -> None:
+        """Keep the keys that the agreement names by digest; they are served here as by the log."""
+        known = self.trust.resolved(source.fetch)
+        if known is self.trust or known.agreement is None:
+            return
+        for digest, key in known.agreement.resolved.items():
+            self.memory.folder(key_path(digest))
+            self.memory.put(key_path(digest), key.raw)
+        self.trust = known
 
     @enforces("MIR-1")
     def _need_growth(self, new: Checkpoint, raw: bytes, where: str) -> None:
@@ -173,7 +185,7 @@ class Mirror:
             f"the log signed two histories, of {' and of '.join(map(str, sizes))} entries", one[1], two[1]
         )
         try:
-            told = evidence.prove(one, two, read)
+            told = evidence.prove(one, two, read, self.trust.keys)
         except Malformed:  # one of them is empty
             return split
         split.evidence = evidence.format(told)

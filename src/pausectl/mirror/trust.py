@@ -10,25 +10,25 @@ Trust(vkey)                     the log's signature alone: any log of anybody's 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pausectl.agreement.document import Agreement
 from pausectl.errors import Malformed, Refused, Unavailable
-from pausectl.history.reader import sight
+from pausectl.history.reader import resolve, sight
+from pausectl.history.tiles import Fetch
 from pausectl.registry import enforces
 from pausectl.wire import checkpoint, cosignature, note
 from pausectl.wire.checkpoint import Checkpoint
-from pausectl.wire.keys import SUITES, Signer
+from pausectl.wire.keys import MLDSA44, SUITES, Signer
 from pausectl.wire.note import Note, VerifierKey
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """log_key: whose checkpoints. agreement: whose quorum they need, or None. also: keys of the log besides log_key."""
+    """log_key: whose checkpoints. agreement: whose quorum they need, or None."""
 
     log_key: VerifierKey
     agreement: Agreement | None = None
-    also: tuple[VerifierKey, ...] = ()
 
     @classmethod
     def of(cls, agreement: Agreement) -> Trust:
@@ -40,13 +40,25 @@ class Trust:
         """Of the log."""
         return self.log_key.name
 
+    @property
+    def keys(self) -> tuple[VerifierKey, ...]:
+        """All that the log has to sign with; Unavailable if one is known by its digest only."""
+        return (self.log_key,) if self.agreement is None else self.agreement.log_pair
+
+    def resolved(self, fetch: Fetch) -> Trust:
+        """The same with what is at `key/…` of the keys that the agreement names by digest."""
+        if self.agreement is None or set(self.agreement.pinned) <= set(self.agreement.resolved):
+            return self
+        return replace(self, agreement=resolve(fetch, self.agreement))
+
     def open(self, raw: bytes) -> Checkpoint:
         """The checkpoint that a note is; Forged without the log's signature, or the quorum if there is an agreement."""
         return self.signed(raw) if self.agreement is None else sight(raw, self.agreement).checkpoint
 
     def signed(self, raw: bytes) -> Checkpoint:
         """The same by the log's signature alone, which binds it, whoever cosigned."""
-        return checkpoint.open(raw, self.log_key, also=self.also)[0]
+        first, *more = self.keys
+        return checkpoint.open(raw, first, also=more)[0]
 
     def older(self, raw: bytes, held: bytes) -> bool:
         """Whether `raw`, of the tree of `held`, is witnessed at an earlier time, so that it must not take its place."""
@@ -70,11 +82,16 @@ class Cosigner:
         self.name = name
         self.keys = tuple(VerifierKey(name, SUITES[s.public.suite].cosignature_type, s.public) for s in signers)
         self._signers = tuple(signers)
-        others = [trust.log_key, *trust.also]
+        others, digests = [trust.log_key], set[str | None]()
         if trust.agreement is not None:
             others += [*trust.agreement.log_keys.values(), *trust.agreement.witness_keys.values()]
+            digests |= {trust.agreement.document.log.mldsa44}
+            digests |= {successor.mldsa44 for successor in trust.agreement.document.log.successors}
+            digests |= {member.mldsa44 for member in trust.agreement.document.witnesses.members}
         publics = [key.public for key in self.keys]
-        if any(other.public in publics or other.name == name for other in others):
+        if any(other.public in publics or other.name == name for other in others) or digests & {
+            key.digest for key in publics if key.suite == MLDSA44
+        }:
             raise Refused(f"mirror key {name}: expected one that neither the log nor a witness has")
 
     def cosign(self, raw: bytes, held: bytes, now: int) -> bytes:

@@ -81,6 +81,8 @@ def _texts(origin: str, signer: Signer) -> Iterator[Row]:
         ("a source of 301 bytes", good.replace(b"http://log.example", b"x" * 301, 1)),
         ("a control character in a source", good.replace(b"http://log.example", b"\x1b[31m", 1)),
         ("no root between two sizes", b"\n".join(lines[:3]) + blank + notes),
+        ("a key of 1,311 bytes", good.replace(b"root ", b"key " + base64(bytes(1_311)).encode() + b"\nroot ", 1)),
+        ("an empty key", good.replace(b"root ", b"key \nroot ", 1)),
         ("an empty root", b"\n".join([*lines[:3], b"root "]) + blank + notes),
         ("a root of 31 bytes", good.replace(lines[3], b"root " + base64(two.root[1:]).encode(), 1)),
         ("a root between two trees of one size", one.replace(b"\n\n", b"\n" + b"\n".join(lines[3:]) + b"\n\n", 1)),
