@@ -16,6 +16,7 @@ from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import Span, seconds
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read, write
 from pausectl.cli.log import add_to, log_options
+from pausectl.cli.pairs import with_source
 from pausectl.cli.proof import read_entry
 from pausectl.errors import Forged, UsageFault
 from pausectl.history import receipt
@@ -187,7 +188,7 @@ def _hand_over(
     envelopes: tuple[Path, ...], *, url: str, agreement_file: Path | None, output: Path | None, wait: float
 ) -> int:
     """Submit over HTTP; success is said only of what the receipt shows."""
-    agreement = load_agreement(agreement_file) if agreement_file else None
+    agreement = with_source(load_agreement(agreement_file), url, offline=False) if agreement_file else None
     entries = [read_entry(path) for path in envelopes]
     for path, entry in zip(envelopes, entries, strict=True):
         with naming(path):

@@ -11,13 +11,12 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 
-from pausectl.agreement.document import Agreement
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read
 from pausectl.cli.fsck import fsck
+from pausectl.cli.pairs import beside, load_public, load_second, load_witnesses, mldsa_option, with_keys
 from pausectl.cli.serving import limits, say, serving_options
 from pausectl.cli.serving import serve as serve_doors
 from pausectl.errors import UsageFault
@@ -26,8 +25,7 @@ from pausectl.log.commit import Committer
 from pausectl.log.log import Log
 from pausectl.report.inert import safe
 from pausectl.wire import dsse
-from pausectl.wire.keys import PrivateKey
-from pausectl.witness.witness import Witness
+from pausectl.witness.witness import Cosigner
 
 
 def log_options(*, required: bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -35,6 +33,7 @@ def log_options(*, required: bool = True) -> Callable[[Callable[..., int]], Call
     options = (
         click.option("--log", "home", required=required, type=click.Path(path_type=Path), help="The log's home."),
         key_option if required else _optional_key,
+        mldsa_option,
         click.option(
             "--witness", "witness_files", multiple=True, type=click.Path(path_type=Path),
             help="A witness's key: it cosigns in this process, which is not independent.",
@@ -63,13 +62,31 @@ def log() -> None:
 @click.argument("home", type=click.Path(path_type=Path))
 @agreement_option
 @key_option
+@mldsa_option
 @click.option("--witness", "witness_files", multiple=True, type=click.Path(path_type=Path), help="As for add.")
+@click.option(
+    "--public-key",
+    "public_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An ML-DSA-44 key that the agreement names by digest: a verifier key, or a key file.",
+)
 @click.option("--now", metavar="TIME", help="The time to sign with, for simulations.")
-def init(home: Path, agreement_file: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None) -> int:
+def init(
+    home: Path,
+    agreement_file: Path,
+    key_file: Path,
+    mldsa_file: Path | None,
+    witness_files: tuple[Path, ...],
+    public_files: tuple[Path, ...],
+    now: str | None,
+) -> int:
     """Make a log in HOME with the agreement as its first entry: HOME/log is public, HOME/state is not."""
-    agreement, (_, key) = load_agreement(agreement_file), load_key(key_file)
-    keys, instant = [load_witness(path, agreement) for path in witness_files], _instant(now)
-    with naming(home), Log.create(home, agreement, key, instant) as made:
+    key, second, instant = load_key(key_file)[1], load_second(mldsa_file), _instant(now)
+    publics = [load_public(path) for path in (*public_files, *witness_files)]
+    agreement = with_keys(load_agreement(agreement_file), publics)
+    keys = load_witnesses(witness_files, agreement)
+    with naming(home), Log.create(home, agreement, key, instant, second=second) as made:
         _publish(made, home, keys, instant)
         click.echo(f"{home / 'log'}: {made.size} {'entry' if made.size == 1 else 'entries'}", err=True)
     return 0
@@ -84,15 +101,19 @@ def add(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
 
 
 def add_to(
-    envelopes: tuple[Path, ...], *, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None
+    envelopes: tuple[Path, ...],
+    *,
+    home: Path,
+    key_file: Path,
+    mldsa_file: Path | None,
+    witness_files: tuple[Path, ...],
+    now: str | None,
 ) -> int:
     """Add, say where each entry stands, have the checkpoint cosigned; nothing is added if anything here is unfit."""
     entries = [read(path, 1 << 17).removesuffix(b"\n") for path in envelopes]
-    key, instant = load_key(key_file)[1], _instant(now)
-    with naming(home):
-        opened = Log.open(home, key)
+    instant, opened = _instant(now), _open(home, key_file, mldsa_file)
     with opened:
-        keys = [load_witness(path, opened.agreement) for path in witness_files]
+        keys = load_witnesses(witness_files, opened.agreement)
         for path, entry in zip(envelopes, entries, strict=True):
             with naming(path):
                 dsse.parse(entry)
@@ -106,15 +127,15 @@ def add_to(
 
 @log.command()
 @log_options()
-def cosign(*, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: str | None) -> int:
+def cosign(
+    *, home: Path, key_file: Path, mldsa_file: Path | None, witness_files: tuple[Path, ...], now: str | None
+) -> int:
     """Have the newest checkpoint cosigned, again or at last, and add nothing."""
     if not witness_files:
         raise UsageFault("--witness is needed")
-    key, instant = load_key(key_file)[1], _instant(now)
-    with naming(home):
-        opened = Log.open(home, key)
+    instant, opened = _instant(now), _open(home, key_file, mldsa_file)
     with opened:
-        keys = [load_witness(path, opened.agreement) for path in witness_files]
+        keys = load_witnesses(witness_files, opened.agreement)
         with naming(home):
             _publish(opened, home, keys, instant)
     return 0
@@ -123,6 +144,7 @@ def cosign(*, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: 
 @log.command()
 @click.argument("home", type=click.Path(path_type=Path))
 @key_option
+@mldsa_option
 @click.option(
     "--witness",
     "witness_urls",
@@ -135,6 +157,7 @@ def cosign(*, home: Path, key_file: Path, witness_files: tuple[Path, ...], now: 
 def serve(
     home: Path,
     key_file: Path,
+    mldsa_file: Path | None,
     witness_urls: tuple[str, ...],
     listen: str,
     rate: float,
@@ -143,9 +166,7 @@ def serve(
 ) -> int:
     """Serve the log in HOME: its files to everybody, POST /add for its parties, GET /metrics and /health for you."""
     server, given = import_module("pausectl.log.server"), limits(rate, burst, proxies)
-    key, witnesses = load_key(key_file)[1], [remote.witness(url) for url in witness_urls]
-    with naming(home):
-        opened = Log.open(home, key)
+    opened, witnesses = _open(home, key_file, mldsa_file), [remote.witness(url) for url in witness_urls]
     with opened:
         if opened.agreement.document.witnesses.quorum and not witnesses:
             raise UsageFault("--witness is needed", hint="nothing is acknowledged without a quorum of cosignatures")
@@ -157,6 +178,12 @@ def serve(
     return 0
 
 
+def _open(home: Path, key_file: Path, mldsa_file: Path | None) -> Log:
+    key, second = load_key(key_file)[1], load_second(mldsa_file)
+    with naming(home):
+        return Log.open(home, key, second=second)
+
+
 def _instant(now: str | None) -> int:
     instant = int(time.time()) if now is None else moment(now)
     if instant < 1:
@@ -164,7 +191,7 @@ def _instant(now: str | None) -> int:
     return instant
 
 
-def _publish(opened: Log, home: Path, keys: Sequence[tuple[str, PrivateKey]], instant: int) -> None:
+def _publish(opened: Log, home: Path, keys: Sequence[Sequence[Cosigner]], instant: int) -> None:
     if not keys:
         goes_on = "go on seeing the last cosigned checkpoint"
         readers = goes_on if opened.cosigned else "will refuse this log until a quorum has cosigned it"
@@ -172,21 +199,10 @@ def _publish(opened: Log, home: Path, keys: Sequence[tuple[str, PrivateKey]], in
         return
     state = home / "state" / "witness"
     state.mkdir(exist_ok=True)
-    witnesses = [
-        Witness.beside(name, key, opened.agreement.log_key, state / quote(name, safe="")) for name, key in keys
-    ]
+    witnesses = [beside(cosigners, opened.agreement.log_pair, state) for cosigners in keys]
     opened.cosign([partial(witness.cosign, now=instant) for witness in witnesses], instant)
     for complaint in opened.complaints:
         click.echo(f"witness: {safe(complaint)}", err=True)
-
-
-def load_witness(path: Path, agreement: Agreement) -> tuple[str, PrivateKey]:
-    """Name and key of a witness of the agreement."""
-    name, key = load_key(path)
-    known = {verifier.name: verifier for verifier in agreement.witness_keys.values()}
-    if name not in known or known[name].public != key.public:
-        raise UsageFault(f"{name} is no witness of the agreement, or this is not its key", where=str(path))
-    return name, key
 
 
 log.add_command(fsck)

@@ -12,6 +12,7 @@ import click
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import instant
 from pausectl.cli.files import agreement_option, load_agreement, naming, read, write
+from pausectl.cli.pairs import keys_option, with_source
 from pausectl.errors import Malformed, PausectlError, UsageFault
 from pausectl.history import receipt
 from pausectl.history.reader import Ledger, open_ledger
@@ -73,11 +74,12 @@ def read_entry(path: Path) -> bytes:
 @click.argument("proof_file", type=click.Path(path_type=Path))
 @click.argument("entry_file", type=click.Path(path_type=Path))
 @agreement_option
+@keys_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def check(proof_file: Path, entry_file: Path, agreement_file: Path, as_json: bool) -> int:
+def check(proof_file: Path, entry_file: Path, agreement_file: Path, keys_place: str | None, as_json: bool) -> int:
     """Check, offline, that ENTRY_FILE stands in the log of the agreement; exit code 4 if that is not shown."""
     try:
-        entry, agreement = read_entry(entry_file), load_agreement(agreement_file)
+        entry, agreement = read_entry(entry_file), with_source(load_agreement(agreement_file), keys_place)
         raw = read(proof_file, receipts.MAX_BYTES)
         with naming(proof_file):
             made = receipts.parse(raw)
