@@ -176,12 +176,11 @@ class Agreement:
         voices = [keys for who in set(members) if (keys := self.keys.get(who, {}).keys()) & entry.signatures.keys()]
         return all(good) and len(voices) >= threshold and all(keys <= entry.signatures.keys() for keys in voices)
 
-    def resolve(self, folder: Path) -> None:
+    def resolve(self, keys: dict[str, bytes]) -> None:
         """READ-12: the keys that are named by digest, as far as the log has them."""
         for name, digest in self.pins.items():
-            path = folder / "key" / digest
-            if path.exists():
-                raw = path.read_bytes()
+            if digest in keys:
+                raw = keys[digest]
                 need(sha(raw).hex() == digest and len(raw) == 1312, "key: not of this digest")
                 self.post[name, sha(name.encode(), b"\n\6", raw)[:4]] = raw
 
@@ -258,7 +257,7 @@ def tiles(level: int | str, count: int) -> Iterator[tuple[str, int, int]]:
 
 def read(folder: Path, agreement: Agreement) -> dict[str, Any]:
     """Everything from the entries up: bundles, root, tiles, ids, marks."""
-    agreement.resolve(folder)
+    agreement.resolve({path.name: path.read_bytes() for path in (folder / "key").glob("*")})
     (size, root), entries = agreement.open((folder / "checkpoint").read_bytes()), []
     for path, first, end in tiles("entries", size):
         raw, at = (folder / path).read_bytes(), 0

@@ -11,21 +11,23 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pausectl.agreement import document
+from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import instant, seconds
 from pausectl.errors import Forged, Malformed, PausectlError, UsageFault
 from pausectl.history import receipt
 from pausectl.history.authority import objection
 from pausectl.history.decode import decode
-from pausectl.history.reader import open_ledger, sight
+from pausectl.history.reader import open_ledger, resolve, sight
 from pausectl.history.source import DirectorySource
 from pausectl.predicates import base, catalogue
 from pausectl.predicates.checkpoint import Mark
 from pausectl.predicates.close import Close
-from pausectl.sim import contradictions, refused, refused_proofs, vectors
+from pausectl.sim import contradictions, refused, refused_pins, refused_proofs, vectors
 from pausectl.sim.evasions import evasions
 from pausectl.sim.terms import demo_key
 from pausectl.sim.world import World
@@ -197,7 +199,14 @@ def our_mark(index, raw, agreement):
 def test_the_second_reader_reads_the_same(path):
     raw = its_agreement(path).read_bytes()
     agreement, trusted = document.parse(raw), second.Agreement(raw)
-    ledger = open_ledger(DirectorySource(path).fetch, agreement)
+    try:
+        ledger = open_ledger(DirectorySource(path).fetch, agreement)
+    except Forged:
+        assert load(path / "expect.json")["outcome"] == "ERROR"
+        with pytest.raises(second.REFUSALS):
+            second.read(path, trusted)
+        return
+    agreement = ledger.agreement
     entries = [raw for _, raw in ledger.entries()]
     marks = [our_mark(index, raw, agreement) for index, raw in enumerate(entries)]
     assert second.read(path, trusted) == {
@@ -326,6 +335,18 @@ def _verified(suite, data, case):
         raise Forged("the signature does not verify")
 
 
+def pinned(case):
+    """The agreement of a case, with the keys that it names by digest."""
+    return document.parse(unbase64(case["agreement"])).resolve(unbase64(key) for key in case["keys"])
+
+
+def naming(digest):
+    """An agreement that names one key."""
+    log = SimpleNamespace(mldsa44=digest, successors=())
+    nobody = SimpleNamespace(members=())
+    return Agreement(SimpleNamespace(log=log, witnesses=nobody, mirrors=nobody), b"", "", None, {})
+
+
 def layers(case, agreement):
     """Name of a layer → the function that is that layer."""
     key = note.parse_vkey(case["vkey"]) if "vkey" in case else None
@@ -344,6 +365,9 @@ def layers(case, agreement):
         "proof": proof.parse,
         "proof-checkpoint": lambda data: sight(proof.parse(data).checkpoint_raw, agreement),
         "proof-inclusion": lambda data: receipt.check(proof.parse(data), unbase64(case["entry"]), agreement),
+        "pinned-note": note.parse,
+        "pinned": lambda data: sight(data, pinned(case)),
+        "key-bytes": lambda data: resolve(lambda _: data, naming(case["digest"])),
         "vkey": lambda data: note.parse_vkey(data.decode()),
         "tile-path": lambda data: tile.parse_path(data.decode()),
         "tile": lambda data: tile.parse_hashes(data, case["width"]),
@@ -370,6 +394,13 @@ def test_an_input_is_refused_by_its_layer_and_by_nothing_lower(clause, case, agr
     assert found == case["error"]
 
 
+def second_pinned(case):
+    found = second.Agreement(unbase64(case["agreement"]))
+    keys = [unbase64(key) for key in case["keys"]]
+    found.resolve({second.sha(key).hex(): key for key in keys})
+    return found
+
+
 def second_layers(data, case, trusted):
     """Name of a layer → what the second reader does with it; the others it does not have."""
     anyone = copy.copy(trusted)
@@ -385,6 +416,8 @@ def second_layers(data, case, trusted):
         "ed25519": lambda: second.need(
             second.verified(unbase64(case["key"]), data, unbase64(case["message"])), "verified"
         ),
+        "key-bytes": lambda: second.need(second.sha(data).hex() == case["digest"], "digest"),
+        "pinned": lambda: second_pinned(case).open(data),
         **dict.fromkeys(("note", "note-signatures", "checkpoint", "origin"), lambda: anyone.open(data)),
     }
 
@@ -418,12 +451,15 @@ def test_what_is_right_passes_the_layers(agreement, trusted):
         "message": base64(b"m"),
         "entry": base64(refused_proofs.ENTRIES[2]),
     }
+    named, whole = refused_pins.good(world)
+    case |= {"agreement": base64(named.raw), "keys": [base64(key.raw) for key in named.resolved.values()]}
+    case |= {"digest": post.public.digest}
     inputs = {
         "entry": entry, "statement": claim, "agreement": agreement.raw, "note": signed.raw, "vkey": vkey.encode(),
         "path": b"tile/0/x001/x234/067.p/8", "tile": bytes(32), "bundle": b"\0\1x", "key": key.public.raw,
         "signature": key.sign(b"m"), "key file": file, "proof": refused_proofs.good(world),
         "evidence": contradictions.example(),
-        "post-quantum signature": post.sign(b"m"),
+        "post-quantum signature": post.sign(b"m"), "pinned": whole, "key by digest": post.public.raw,
     }  # fmt: skip
     assert set(inputs) == set(refused.LAYERS)
     functions = layers(case, agreement)
@@ -432,7 +468,7 @@ def test_what_is_right_passes_the_layers(agreement, trusted):
             functions[name](inputs[kind])
     anyone = copy.copy(trusted)
     anyone.quorum = 0
-    assert anyone.open(signed.raw) == (2, refused.ROOT)
+    assert anyone.open(signed.raw) == second_pinned(case).open(whole) == (2, refused.ROOT)
     assert trusted.signed(second.Entry(entry), "avon")
     assert second.parse_json(b'{"a":[1]}', "a") == {"a": [1]}
 

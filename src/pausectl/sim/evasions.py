@@ -457,3 +457,12 @@ def impersonate_the_overseers(size: Size) -> World:
 def serve_two_histories(size: Size) -> World:
     """The log shows one tree to the verifier and has signed another for the lab."""
     return _world(size).run()
+
+
+@evasion("READ-11", "ERROR")
+def sign_with_the_old_key_only(size: Size) -> World:
+    """Somebody who has computed the Ed25519 keys of log and witnesses signs a history of their own with them."""
+    roll = replace(size.get("roll", Roll()), post_quantum=True)
+    world = _world({**size, "roll": roll}, labs={CHEAT: PausedTrainer(CHEAT)})
+    world.memory.signatures = 1
+    return world.run()

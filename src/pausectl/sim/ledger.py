@@ -21,7 +21,7 @@ from pausectl.wire.keys import ED25519, MLDSA44, PrivateKey
 
 
 class MemoryLedger:
-    """entries: leaves so far. head: the newest cosigned checkpoint. signatures: how many the log makes if it can."""
+    """entries: leaves so far. head: the newest cosigned checkpoint. signatures: how many each signer makes, at most."""
 
     signatures = 2
 
@@ -78,7 +78,7 @@ class MemoryLedger:
         lines = [
             cosignature.cosign(signed.text, keys[0].name, signer, now)
             for principal, keys in self.agreement.witness_pairs.items()
-            for signer in self._signers(principal, keys)
+            for signer in self._signers(principal, keys[: self.signatures])
         ]
         return note.add(signed, lines).raw
 

@@ -33,6 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "statement": ("json", "statement", "predicate"),
     "agreement": ("json", "envelope", "statement", "agreement"),
     "note": ("note", "note-signatures", "checkpoint", "origin"),
+    "pinned": ("pinned-note", "pinned"),
     "proof": ("proof", "proof-checkpoint", "proof-inclusion"),
     "vkey": ("vkey",),
     "path": ("tile-path",),
@@ -41,6 +42,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "key": ("public-key",),
     "signature": ("ed25519",),
     "post-quantum signature": ("ml-dsa-44",),
+    "key by digest": ("key-bytes",),
     "key file": ("key-file", "key-file-open"),
     "evidence": ("evidence", "evidence-check"),
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from pausectl.agreement import document
 from pausectl.agreement.document import Agreement
+from pausectl.agreement.terms import Document
 from pausectl.agreement.types import instant, seconds
 from pausectl.wire import dsse, note
 from pausectl.wire.keys import ED25519, MLDSA44, PrivateKey, PublicKey, base64
@@ -196,10 +197,14 @@ def _cosigners(names: Iterable[str], publics: Mapping[str, PublicKey], roll: Rol
 def agree(roll: Roll, keys: Mapping[str, PrivateKey], **changes: Any) -> Agreement:  # noqa: ANN401
     """The agreement of `terms`, signed by all its signatories."""
     publics = {name: key.public for name, key in keys.items()}
-    draft = document.draft(document.read_document(terms(roll, publics, **changes)))
-    signers = [keys[name] for name in (*roll.labs, *roll.overseers)]
+    raw = envelope(document.read_document(terms(roll, publics, **changes)), roll, keys)
     second = (roll.log, *roll.witnesses, *roll.mirrors) if roll.post_quantum else ()
-    return document.parse(dsse.sign(draft, *signers).raw).resolve(demo_key(n, MLDSA44).public.raw for n in second)
+    return document.parse(raw).resolve(demo_key(name, MLDSA44).public.raw for name in second)
+
+
+def envelope(terms: Document, roll: Roll, keys: Mapping[str, PrivateKey]) -> bytes:
+    """Terms, signed by all signatories; not read, so that they may be wrong."""
+    return dsse.sign(document.draft(terms), *(keys[name] for name in (*roll.labs, *roll.overseers))).raw
 
 
 def names(roll: Roll) -> tuple[str, ...]:

@@ -21,9 +21,8 @@ from typing import Any
 
 from pausectl.agreement.types import instant
 from pausectl.errors import Broken, PausectlError, UsageFault
-from pausectl.history.reader import sight
 from pausectl.predicates import base
-from pausectl.sim import contradictions, examples, refused, refused_proofs, seals
+from pausectl.sim import contradictions, examples, refused, refused_pins, refused_proofs, seals
 from pausectl.sim.evasions import Evasion, evasions
 from pausectl.sim.play import catch
 from pausectl.sim.terms import Roll
@@ -118,7 +117,7 @@ def _expect(evasion: Evasion | None, world: World, report: Report | None) -> dic
     findings = [f for f in report.judgement.findings if f.outcome in bad] if report else []
     rule = evasion.caught_by if evasion else None
     return {
-        "as_of": instant(report.as_of if report else sight(world.memory.head, world.agreement).by),
+        "as_of": instant(report.as_of if report else world.now),
         "cheat": evasion.cheat if evasion else None,
         "evasion": evasion.name if evasion else None,
         "findings": sorted({(f.rule, f.outcome.value, f.lab) for f in findings}, key=str),
@@ -157,7 +156,12 @@ def _seals() -> Files:
 
 def _refused(world: World) -> Files:
     found: dict[str, list[dict[str, Any]]] = {}
-    for case in (*refused.cases(world), *refused_proofs.cases(world), *contradictions.cases(world)):
+    for case in (
+        *refused.cases(world),
+        *refused_proofs.cases(world),
+        *refused_pins.cases(world),
+        *contradictions.cases(world),
+    ):
         found.setdefault(case.id, []).append(case.json())
     for clause, cases in found.items():
         yield f"bytes/{clause}.json", _json(cases)
