@@ -8,6 +8,7 @@ It is blind to an fsync that is missing (`power`), and has no short writes.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -20,8 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from laboratory import Plan, Shelf, Verdict, Writer, judge
+from laboratory import SIGNER, Plan, Shelf, Verdict, Writer, judge
+from power import Disc, sh
 from tally import Skipped, Tally
+
+from pausectl.durable import FATAL
+from pausectl.errors import PausectlError
+from pausectl.log.log import Log
 
 FAULTS = ("EIO", "ENOSPC", "EDQUOT", "EINTR", "KILL")
 
@@ -53,16 +59,18 @@ class Point:
 class Bench:
     """One home, made anew for each run at the same place, so that the k-th call is always the same."""
 
-    def __init__(self, scratch: Path, **broken: Any) -> None:
+    def __init__(self, scratch: Path, place: Path | None = None, **broken: Any) -> None:
+        """place: where the home is, if not in the scratch folder; what is made there is durable before a run."""
         self._shelf = Shelf(scratch)
         self._trace = scratch / "trace"
-        self.home = scratch.resolve() / "home"
+        self.home = (place or scratch).resolve() / "home"
         self._broken = broken
         self._paths: list[str] = []
 
     def run(self, options: Sequence[str]) -> tuple[Writer, list[str]]:
         """The writer, ended, and the lines of its trace."""
         self._shelf.home(self.home, _SIZE)
+        sh("sync", "-f", self.home)
         plan = Plan(self.home, batches=_BATCHES, limit=_LIMIT, wait=True, finish=True, **self._broken)
         writer = Writer(plan)
         writer.listen(20, lambda writer: writer.ready)
@@ -160,3 +168,32 @@ def _judged(home: Path, writer: Writer, lines: Sequence[str], point: Point) -> V
         if any(ack.at > at for ack in writer.acks):
             verdict.wrong.append("an entry was acknowledged after fsync had failed")
     return verdict
+
+
+def lost_sync(scratch: Path, trials: int, seed: int, *, kind: str, stop: bool = False) -> Tally:
+    """An fsync fails, and nothing of it is on the disk; the log starts again, and then the power goes.
+
+    What the page cache shows after the first error the disk may never have got: a start that believes it loses it here.
+    """
+    tally = Tally(f"fsync fails, restart, power cut, {kind}", stop)
+    if subprocess.run(["which", "strace"], capture_output=True, check=False).returncode:
+        raise Skipped("strace absent: run .ci/setup as root")
+    disc = Disc(scratch, kind)
+    with disc.mounted() as top:
+        bench = Bench(scratch, top)
+        syncs = bench.learn()["fsync"]
+    for trial in range(trials):
+        point = Point("fsync", "EIO", 1 + (seed + trial) % syncs)
+        with disc.mounted():
+            writer, _ = bench.run(["-e", point.option])
+            ended = os.waitstatus_to_exitcode(writer.end())
+            with contextlib.suppress(PausectlError):
+                Log.open(bench.home, SIGNER).close()
+            disc.cut()
+        with disc.mounted():
+            verdict = judge(bench.home, writer.acks, writer.seen, more=900_000)
+        if ended != FATAL:
+            verdict.wrong.append(f"ended with {ended}, not {FATAL}")
+        tally.trial(verdict, writer, about=str(point))
+    tally.seconds = time.monotonic() - tally.started
+    return tally

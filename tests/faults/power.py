@@ -66,6 +66,19 @@ class Disc:
         sh(*_MAKE[kind][1:], *options, self.image)
 
     def mount(self) -> None:
+        """Mount it anew. Where a namespace of somebody else's has it still, what is mounted is what was cut: wait."""
+        for _ in range(40):
+            self._mount()
+            try:
+                (self.top / "alive").touch()
+            except OSError:
+                self.unmount()
+                time.sleep(0.5)
+            else:
+                return
+        raise RuntimeError(f"{self.top} was not unmounted everywhere")
+
+    def _mount(self) -> None:
         try:
             sh("mount", "-o", "loop", self.image, self.top)
         except subprocess.CalledProcessError as error:

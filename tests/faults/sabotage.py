@@ -110,6 +110,17 @@ def clobber() -> Callable[[], None]:
     return undo
 
 
+def trust_cache() -> Callable[[], None]:
+    """A start writes only what cannot be read; what is returned takes it back."""
+    put = posix.PosixObjects.put
+
+    def undo() -> None:
+        posix.PosixObjects.put = put
+
+    posix.PosixObjects.put = lambda self, path, data, **_: put(self, path, data)
+    return undo
+
+
 def believe_index() -> Callable[[], None]:
     """What the index says is the answer; what is returned takes it back."""
     leaf, weight = Log._leaf, index._weight

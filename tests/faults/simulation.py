@@ -26,7 +26,7 @@ _LIVES = 4
 
 
 class Cut(BaseException):
-    """The power is gone."""
+    """The power is gone, or the process killed."""
 
 
 class Inode:
@@ -38,10 +38,10 @@ class Inode:
 
 
 class Memory:
-    """Watches a `Disk` below a folder, and knows what of it is durable. At call number `at` the power goes."""
+    """Watches a `Disk` below a folder, and knows what of it is durable. It ends when `left` calls were made."""
 
-    def __init__(self, root: Path, chance: Random, at: int) -> None:
-        self.root, self.chance, self.left = root, chance, at
+    def __init__(self, root: Path, chance: Random) -> None:
+        self.root, self.chance, self.left = root, chance, -1
         self.seen: list[bytes] = []
         self._inodes: dict[int, Inode] = {}
         self._names: dict[Path, dict[str, int]] = {}
@@ -67,6 +67,8 @@ class Memory:
 
     def _now(self, folder: Path) -> dict[str, int]:
         """Names in a directory and what they lead to: an inode, or -1 for a directory; SQLite's files are nobody's."""
+        if not folder.is_dir():
+            return {}  # it was removed, and may come back
         return {
             path.name: -1 if path.is_dir() else path.stat().st_ino
             for path in folder.iterdir()
@@ -99,15 +101,26 @@ class Memory:
         return self.chance.choice((b"", whole, part, part + self.chance.randbytes(len(whole) - len(part))))
 
 
-def simulate(scratch: Path, trials: int, seed: int, *, stop: bool = False, **broken: Any) -> Tally:
+def simulate(
+    scratch: Path, trials: int, seed: int, *, stop: bool = False, change: Callable[[], Any] | None = None, **broken: Any
+) -> Tally:
     """One log for each seed, cut up to four times."""
+    undo = change() if change else lambda: None
+    try:
+        return _simulate(scratch, trials, seed, stop, broken)
+    finally:
+        undo()
+
+
+def _simulate(scratch: Path, trials: int, seed: int, stop: bool, broken: dict[str, Any]) -> Tally:
     tally, shelf = Tally("simulated disk that tears and reorders", stop), Shelf(scratch)
     for trial in range(trials):
         chance = dice(f"{seed}/{trial}")
         life = _Life(scratch, shelf, chance, broken)
         for _ in range(chance.randrange(1, _LIVES + 1)):
             life.live()
-            tally.count("power cuts", life.was_cut)
+            tally.count(life.end or "closed", 1)
+        life.settle()
         verdict = judge(life.home, life.acks, life.seen, more=900_000)
         verdict.wrong += life.complaints
         tally.acks, tally.seen = tally.acks + len(life.acks), tally.seen + len(life.seen)
@@ -126,7 +139,8 @@ class _Life:
         self.acks: list[Ack] = []
         self.seen: list[bytes] = []
         self.complaints: list[str] = []
-        self.was_cut = False
+        self.end = ""
+        self._memory: Memory | None = None
         self.places = [self.home, scratch / "sim-witnesses"]
         self._chance, self._scratch = chance, scratch
         self._number = 0
@@ -136,19 +150,28 @@ class _Life:
         self._asked = witnesses(self.places[1], lambda: START + self._number) if chance.random() < 0.25 else []
 
     def live(self) -> None:
-        """Open, add, and be cut, perhaps at once."""
+        """Open, add, and be cut, perhaps at once; or only die, and find again what the page cache shows."""
         chance = self._chance
-        memory = Memory(self.home, chance, chance.randrange(chance.choice((3, 30, 120))))
-        self.was_cut = False
+        memory = self._memory or Memory(self.home, chance)
+        memory.left = chance.randrange(chance.choice((3, 30, 120)))
+        self.end = ""
         try:
             with self._make_log(self.home, SIGNER, disk=self._disk(memory)) as log:
                 for _ in range(4):
                     self._add(log)
         except Cut:
-            self.was_cut = True
+            self.end = chance.choice(("power cuts", "power cuts", "deaths without"))
         self.seen += memory.seen
-        if self.was_cut:
+        self._memory = memory
+        if self.end == "power cuts":
             self._reboot(memory)
+
+    def settle(self) -> None:
+        """If it only died last, or did not: it starts once more, and the power goes behind that."""
+        if self._memory is not None:
+            self._memory.left = -1
+            self._make_log(self.home, SIGNER, disk=self._disk(self._memory)).close()
+            self._reboot(self._memory)
 
     def _add(self, log: Log) -> None:
         batch = range(self._number, self._number + self._chance.choice((1, 1, 2, 5)))
@@ -168,4 +191,4 @@ class _Life:
             if index.exists() and self._chance.random() < 0.6:
                 shutil.copy(index, place / "state" / index.name)
         self.places.append(place)
-        self.home = place
+        self.home, self._memory = place, None

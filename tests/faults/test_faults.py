@@ -17,11 +17,12 @@ GROUPS = {
         "power-ext4", "power-xfs", "power-random-ext4", "power-random-xfs", "power-files-ext4", "power-files-xfs",
     ],
     "simulated power cuts": ["simulation"],
-    "failing system calls": ["calls"],
+    "failing system calls": ["calls", "lost-sync-ext4", "lost-sync-xfs"],
     "no room": ["full-tmpfs", "full-ext4", "inodes-tmpfs", "inodes-ext4"],
     "damaged files": ["rot", "torn"],
     "several writers and late writes": ["writers", "writers-unlocked", "late"],
     "witnesses": ["witness-kill", "witness-power-ext4", "witness-power-xfs", "witnesses"],
+    "servers": ["serve", "partition"],
     "clocks": ["clock", "faketime"],
 }  # fmt: skip
 

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands as they are run: `log serve`, four `witness serve`, and submitters over HTTP, any of which dies."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from laboratory import (
+    AGREEMENT,
+    KEYS,
+    ROLL,
+    Ack,
+    Shelf,
+    Verdict,
+    dice,
+    entry,
+    judge,
+    statement_id,
+)
+from tally import Skipped, Tally
+from witnessing import consistent
+
+from pausectl.errors import PausectlError, Unavailable
+from pausectl.history.reader import sight
+from pausectl.net.client import Client
+from pausectl.wire import keyfile, note, proof
+
+_LISTENING = re.compile(r"listening on (http://[0-9.]+:[0-9]+)")
+_PATIENCE = 60.0
+
+
+def key_file(scratch: Path, principal: str, name: str) -> Path:
+    path = scratch / f"{principal}.key"
+    path.write_bytes(keyfile.format_key(name, KEYS[principal], passphrase=None, salt=b"", nonce=b""))
+    path.chmod(0o600)
+    return path
+
+
+class Server:
+    """One command of ours that serves; `url` when it does. It comes back at the same port."""
+
+    def __init__(self, errors: Path, words: Sequence[object], listen: str, before: Sequence[str] = ()) -> None:
+        self._errors, self._words, self._before = errors, [str(word) for word in words], list(before)
+        self.listen = listen
+        self.url = ""
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [*self._before, sys.executable, "-m", "pausectl", *self._words, "--listen", self.listen]
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+        until = time.monotonic() + _PATIENCE
+        while not (found := _LISTENING.search(self.told)):
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{' '.join(self._words[:2])} does not start: {self.told[-600:]}")
+            time.sleep(0.01)
+        self.url = found[1]
+        self.listen = self.url.removeprefix("http://")
+
+    @property
+    def told(self) -> str:
+        return self._errors.read_text(errors="replace")
+
+    def stop(self, number: int = signal.SIGKILL) -> int:
+        """End it; its exit status."""
+        if self.process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+        code = self.process.wait(_PATIENCE)
+        self.process = None
+        return code
+
+
+class Town:
+    """A log and its four witnesses, each a process. before: what each command runs under, such as a namespace."""
+
+    def __init__(self, scratch: Path, home: Path, host: Callable[[str], tuple[str, Sequence[str]]]) -> None:
+        self.home, self.memory = home, scratch / "witnesses"
+        self.witnesses = []
+        log_vkey = note.format_vkey(AGREEMENT.log_key)
+        for principal, key in AGREEMENT.witness_keys.items():
+            address, before = host("witness")
+            words = ["witness", "serve", self.memory / principal, "--key", key_file(scratch, principal, key.name)]
+            words += ["--log", log_vkey, "--init", "--rate", "100000", "--burst", "100000"]
+            self.witnesses.append(Server(scratch / f"{principal}.err", words, f"{address}:0", before))
+        self.memory.mkdir()
+        self._scratch, self._host = scratch, host
+        self.log: Server | None = None
+
+    def start(self) -> None:
+        for each in self.witnesses:
+            each.start()
+        address, before = self._host("log")
+        words = ["log", "serve", self.home, "--key", key_file(self._scratch, ROLL.log, ROLL.log)]
+        words += ["--rate", "100000", "--burst", "100000"]
+        words += [word for each in self.witnesses for word in ("--witness", each.url)]
+        self.log = Server(self._scratch / "log.err", words, f"{address}:0", before)
+        self.log.start()
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        for each in (self.log, *self.witnesses):
+            if each is not None:
+                each.stop(number)
+
+
+class Crowd:
+    """Submitters in threads; what they were answered."""
+
+    def __init__(self, url: str, numbers: Iterator[int], threads: int = 3, timeout: float = 5.0) -> None:
+        self.acks: list[Ack] = []
+        self.seen: list[bytes] = []
+        self.wrong: list[str] = []
+        self.refusals = 0
+        self._client = Client(url, timeout=timeout)
+        self._numbers = numbers
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._submit, daemon=True) for _ in range(threads)]
+        for each in self._threads:
+            each.start()
+
+    def wait(self, more: int, patience: float) -> bool:
+        """Whether so many more are acknowledged in so many seconds."""
+        until, enough = time.monotonic() + patience, len(self.acks) + more
+        while len(self.acks) < enough and time.monotonic() < until:
+            time.sleep(0.005)
+        return len(self.acks) >= enough
+
+    def end(self) -> None:
+        self._over.set()
+        for each in self._threads:
+            each.join()
+        self._client.close()
+
+    def _submit(self) -> None:
+        with self._lock:
+            number = next(self._numbers)
+            raw = entry(number)
+        while not self._over.is_set():
+            try:
+                answer = self._client.post("/add", raw, max_bytes=1 << 20)
+            except Unavailable:
+                time.sleep(0.02)
+                continue
+            if answer.status != 200:
+                self.refusals += 1
+                if answer.status != 503:
+                    self.wrong.append(f"answered {answer.status}: {answer.body[:120]!r}")
+                time.sleep(0.02)
+                continue
+            with self._lock:
+                self._heard(number, raw, answer.body)
+                number = next(self._numbers)
+                raw = entry(number)
+
+    def _heard(self, number: int, raw: bytes, body: bytes) -> None:
+        """The receipt is checked as a stranger checks it."""
+        try:
+            receipt = proof.parse(body)
+            proof.check(receipt, raw, lambda signed: sight(signed, AGREEMENT).checkpoint)
+        except PausectlError as error:
+            self.wrong.append(f"the receipt of entry {number}: {error}")
+            return
+        self.acks.append(Ack(number, receipt.index, statement_id(number), hashlib.sha256(raw).hexdigest(), time.time()))
+        if receipt.checkpoint_raw not in self.seen[-4:]:
+            self.seen.append(receipt.checkpoint_raw)
+
+
+def need_servers() -> None:
+    try:
+        import granian  # noqa: F401
+    except ImportError as error:
+        raise Skipped("granian absent: the extra pausectl[log] is not installed") from error
+
+
+def serve(scratch: Path, trials: int, seed: int, *, stop: bool = False, **_: Any) -> Tally:
+    """kill -9 of the log or of a witness, each a server under load; what a submitter has a receipt for stays."""
+    need_servers()
+    tally = Tally("kill -9 of servers under load", stop)
+    home = Shelf(scratch).home(scratch / "home", 250)
+    town = Town(scratch, home, lambda _: ("127.0.0.1", ()))
+    acks: list[Ack] = []
+    seen: list[bytes] = []
+    numbers = itertools.count()
+    town.start()
+    try:
+        for trial in range(trials):
+            chance = dice(f"{seed}/{trial}")
+            crowd = Crowd(town.log.url, numbers)
+            verdict = Verdict()
+            if not crowd.wait(1, _PATIENCE):
+                verdict.wrong.append(f"nothing is acknowledged: {town.log.told[-300:]}")
+            time.sleep(chance.random() * 0.5)
+            victim = chance.choice([town.log, town.log, *town.witnesses])
+            victim.stop()
+            if victim is town.log:
+                tally.count("logs")
+                crowd.end()
+                _reopened(chance, verdict, home, acks + crowd.acks, seen + crowd.seen, trial)
+            else:
+                tally.count("witnesses")
+                if not crowd.wait(3, 20):
+                    verdict.wrong.append("with three of four witnesses nothing is acknowledged")
+                crowd.end()
+            victim.start()
+            verdict.wrong += crowd.wrong[:2]
+            acks, seen = acks + crowd.acks, seen + crowd.seen
+            tally.acks, tally.seen = tally.acks + len(crowd.acks), tally.seen + len(crowd.seen)
+            tally.trial(verdict, about=f"seed {seed}, trial {trial}")
+    finally:
+        town.stop()
+    verdict = judge(home, acks, seen, more=950_000)
+    consistent(verdict, home, town.memory)
+    tally.trial(verdict, about="the end")
+    tally.seconds = time.monotonic() - tally.started
+    return tally
+
+
+def _reopened(
+    chance: Any, verdict: Verdict, home: Path, acks: Sequence[Ack], seen: Sequence[bytes], trial: int
+) -> None:
+    """In half of the trials the server itself has to recover, and the next trials tell; in the other half we look."""
+    if chance.random() < 0.5:
+        found = judge(home, acks, seen[-200:], more=900_000 + trial)
+        verdict.wrong += found.wrong
+        verdict.lost, verdict.forks = found.lost, found.forks
