@@ -30,12 +30,13 @@ from pausectl.history.decode import Decoded, decode
 from pausectl.log import admission, marks, pins, publish
 from pausectl.log.index import Index
 from pausectl.log.publish import Witness
+from pausectl.log.receipts import Receipts
 from pausectl.log.sequencer import Sequencer
 from pausectl.log.storage import posix
 from pausectl.log.storage.seams import Store
 from pausectl.predicates.checkpoint import Mark
 from pausectl.registry import enforces
-from pausectl.wire import dsse, note, proof, tile
+from pausectl.wire import dsse, note, tile
 from pausectl.wire.keys import Signer
 from pausectl.wire.tile import WIDTH, Bundle
 
@@ -63,6 +64,7 @@ class Log:
         self.store = store
         self._lock = lock
         self._complaints: tuple[str, ...] = ()
+        self._receipts: Receipts | None = None
         self._index = Index(home / "state" / "index.db")
         try:
             quorate, also = partial(publish.quorate, agreement=agreement), (second,) if second else ()
@@ -260,7 +262,9 @@ class Log:
 
     def prove(self, index: int) -> bytes:
         """The receipt (.tlog-proof) of an entry that the published checkpoint covers."""
-        return proof.format(proof.make(self._sequencer.tiles.read, index, self.checkpoint))
+        if self._receipts is None or self._receipts.checkpoint_raw is not self.checkpoint:
+            self._receipts = Receipts(self._sequencer.tiles, self.checkpoint)
+        return self._receipts.of(index)
 
     # ── being cosigned ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,8 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,9 +61,11 @@ class _Hall:
 
     def __init__(self, doors: Sequence[Door], limits: Limits, metrics: Metrics, write: Write) -> None:
         threads = ThreadPoolExecutor(limits.threads, "door")
+        mail = _Mail()
         buckets = Buckets(limits.rate, limits.burst, limits.parties)
         routes = [
-            Route(_pattern(door.path), _Desk(door, limits, buckets, threads), methods=[door.method]) for door in doors
+            Route(_pattern(door.path), _Desk(door, limits, buckets, threads, mail), methods=[door.method])
+            for door in doors
         ]
         self._router = Router(routes, redirect_slashes=False, default=_nowhere)
         self._proxies = limits.proxies
@@ -105,11 +109,48 @@ class _Hall:
         self._write("".join(lines))
 
 
+class _Mail:
+    """Answers that other threads finish. A crowd that is answered at once wakes the event loop once."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[asyncio.Future[Answer], Future[Answer]]] = []
+        self._lock = Lock()
+
+    async def wait_for(self, answer: Future[Answer]) -> Answer:
+        """What the future has in the end; its exception is raised."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Answer] = loop.create_future()
+
+        def post(done: Future[Answer]) -> None:
+            with self._lock:
+                first = not self._done
+                self._done.append((waiter, done))
+            if first:
+                with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                    loop.call_soon_threadsafe(self._deliver)
+
+        answer.add_done_callback(post)
+        return await waiter
+
+    def _deliver(self) -> None:
+        with self._lock:
+            arrived, self._done = self._done, []
+        for waiter, done in arrived:
+            if waiter.done():  # whoever asked has gone
+                continue
+            error = done.exception()
+            if error is None:
+                waiter.set_result(done.result())
+            else:
+                waiter.set_exception(error)
+
+
 class _Desk:
     """One door: reads a body no larger and no slower than it may be, asks the handler, and answers."""
 
-    def __init__(self, door: Door, limits: Limits, buckets: Buckets, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, door: Door, limits: Limits, buckets: Buckets, threads: ThreadPoolExecutor, mail: _Mail) -> None:
         self.door = door
+        self._mail = mail
         self._seconds = limits.body_seconds
         self._buckets = buckets
         self._threads = threads
@@ -205,7 +246,7 @@ class _Desk:
             answer = self.door.handle(request)
         else:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, self.door.handle, request)
-        return await asyncio.wrap_future(answer) if isinstance(answer, Future) else answer
+        return await self._mail.wait_for(answer) if isinstance(answer, Future) else answer
 
 
 def _pattern(path: str) -> str:
