@@ -256,3 +256,14 @@ def test_without_the_extra_it_says_what_to_install(spawn, home):
     )
     assert bare("verify", home / "log", "--agreement", home / "agreement.json").returncode in (0, 1)
     assert bare("log", "serve", "--help").returncode == 0
+
+
+def test_show_prints_what_others_configure(run, home):
+    vkey = (home / "log.vkey").read_text()
+    assert run("log", "show", home).out == vkey
+    listed = run("log", "show", home, "--format", "logs-v0", "--qpd", 1440, "--contact", "operator (at) log.example")
+    assert listed.out == f"logs/v0\nvkey {vkey}qpd 1440\ncontact operator (at) log.example\n"
+    for contact in ((), ("--contact", ""), ("--contact", "a\nvkey b")):
+        done = run("log", "show", home, "--format", "logs-v0", *contact)
+        assert done.code == 2
+        assert "--contact" in done.error

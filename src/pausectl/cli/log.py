@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For the operator of a log: init, add, cosign, serve, fsck."""
+"""For the operator of a log: init, add, cosign, serve, show, fsck."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pausectl.log import remote
 from pausectl.log.commit import Committer
 from pausectl.log.log import Log
 from pausectl.report.inert import safe
-from pausectl.wire import dsse
+from pausectl.wire import dsse, note
 from pausectl.witness.witness import Cosigner
 
 
@@ -55,7 +55,7 @@ _optional_key = click.option("--key", "key_file", envvar="PAUSECTL_KEY", type=cl
 
 @click.group()
 def log() -> None:
-    """Run a log: init, add, cosign, serve, fsck."""
+    """Run a log: init, add, cosign, serve, show, fsck."""
 
 
 @log.command()
@@ -175,6 +175,36 @@ def serve(
             numbers.follow(writer)
             doors = server.doors(opened.store, writer, given)
             serve_doors(doors, listen, given, metrics=numbers, health=lambda: writer.trouble, until=writer.ended)
+    return 0
+
+
+@log.command()
+@click.argument("home", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["vkey", "logs-v0"]),
+    default="vkey",
+    show_default=True,
+    help="The key alone, or an entry for the log list of a network of witnesses.",
+)
+@click.option(
+    "--qpd",
+    type=click.IntRange(1),
+    default=86_400,
+    show_default=True,
+    help="logs-v0: how many checkpoints a day a witness must expect.",
+)
+@click.option("--contact", help="logs-v0: whom a witness's operator writes to.")
+def show(home: Path, form: str, qpd: int, contact: str | None) -> int:
+    """Print what others configure to witness or read the log in HOME."""
+    vkey = note.format_vkey(load_agreement(home / "agreement.json").log_key)
+    if form == "vkey":
+        click.echo(vkey)
+        return 0
+    if contact is None or not contact.isprintable() or not contact.strip():
+        raise UsageFault("logs-v0 needs a --contact of one line")
+    click.echo(f"logs/v0\nvkey {vkey}\nqpd {qpd}\ncontact {contact.strip()}")
     return 0
 
 

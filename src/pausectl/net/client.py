@@ -52,7 +52,7 @@ class Client:
         self._url = _split(base)
         self._timeout = timeout
         self._headers = {**_AGENT, **(headers or {})}
-        self._idle: deque[_Connection] = deque(maxlen=_IDLE)
+        self._idle: deque[_Connection] = deque()
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
 
     def get(self, path: str, *, max_bytes: int) -> Answer:
@@ -76,8 +76,7 @@ class Client:
         where = self.base + path
         deadline = time.monotonic() + self._timeout
         while True:
-            used = bool(self._idle)
-            connection = self._idle.pop() if used else _Connection(self._url, self._tls)
+            used, connection = self._connection()
             connection.deadline = deadline
             try:
                 answer, data = connection.ask(method, self._target(path), body, {**self._headers, **headers}, max_bytes)
@@ -89,10 +88,19 @@ class Client:
         if len(data) > max_bytes:
             connection.close()
             raise Oversized(f"expected an answer of at most {max_bytes} bytes", where=where)
-        if connection.sock is not None:
+        if connection.sock is not None and len(self._idle) < _IDLE:
             self._idle.append(connection)
+        else:
+            connection.close()
         names = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, data, names.get("content-type", ""), names)
+
+    def _connection(self) -> tuple[bool, _Connection]:
+        """Whether it was used before, and a connection."""
+        try:
+            return True, self._idle.pop()
+        except IndexError:
+            return False, _Connection(self._url, self._tls)
 
     def _target(self, path: str) -> str:
         query = f"?{self._url.query}" if self._url.query else ""
