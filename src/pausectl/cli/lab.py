@@ -14,6 +14,7 @@ import click
 
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import Span, seconds
+from pausectl.cli.collect import collect, collectors
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read, write
 from pausectl.cli.log import add_to, log_options
 from pausectl.cli.pairs import with_source
@@ -43,6 +44,10 @@ window_option = click.option(
 @click.group()
 def lab() -> None:
     """Seal telemetry, attest and submit, as a lab."""
+
+
+lab.add_command(collect)
+lab.add_command(collectors)
 
 
 @lab.command()

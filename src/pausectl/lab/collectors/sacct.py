@@ -12,12 +12,11 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pausectl.errors import Malformed, UsageFault
 
@@ -27,12 +26,15 @@ _NEEDED = ("jobid", "state", "start", "end", "elapsed", "alloctres")
 _ELAPSED = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d\d)(?:\.\d+)?")
 _GPU = re.compile(r"(?:^|,)gres/gpu(:[^=,]+)?=(\d+)")
 _NO_TIME = frozenset({"", "None", "Unknown", "N/A"})
+_NO_NODES = frozenset({"", "None", "None assigned"})
 _NODES = re.compile(r"([^\[\],]+)(?:\[([^\]]*)\])?([^\[\],]*),?")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One allocation. devices: in AllocTRES. asked: whether ReqTRES names a GPU. elapsed: seconds, or None."""
+class Job(NamedTuple):
+    """One allocation. devices: in AllocTRES. asked: whether ReqTRES names a GPU. elapsed: seconds, or None.
+
+    place: the number of its line, or of its place in the list of jobs.
+    """
 
     id: str
     state: str
@@ -42,7 +44,7 @@ class Job:
     devices: int
     asked: bool
     nodes: str
-    where: str
+    place: int
 
     @property
     def end_unknown(self) -> bool:
@@ -72,17 +74,19 @@ def jobs(raw: bytes, place: str, fields: str | None, delimiter: str | None) -> I
         yield from _json_jobs(raw, place)
         return
     try:
-        lines = raw.decode("utf-8-sig").splitlines()
+        lines = raw.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise Malformed(f"expected UTF-8, byte {error.start} is not", where=place) from error
     first = next((line for line in lines if line), "")
     split = delimiter or "|"
     columns = _columns(fields.split(",") if fields is not None else first.split(split), place, given=fields is not None)
-    at = {name: columns.index(name) for name in columns}
+    identity, make = columns.index("jobid"), _maker(columns)
     begun = fields is not None
+    seen = set[str]()
     for number, line in enumerate(lines, 1):
-        if not line:
+        if not line or line in seen:
             continue
+        seen.add(line)
         if not begun:
             begun = True
             continue
@@ -91,8 +95,11 @@ def jobs(raw: bytes, place: str, fields: str | None, delimiter: str | None) -> I
             cells.pop()  # --parsable ends every line with a delimiter
         if len(cells) != len(columns):
             cells = _rejoined(cells, columns, split, f"{place}: line {number}")
-        if "." not in cells[at["jobid"]]:
-            yield _job(cells, at, f"{place}: line {number}")
+        if "." not in cells[identity]:
+            try:
+                yield make(cells, number)
+            except Malformed as error:
+                raise error.at(f"{place}: line {number}") from error
 
 
 def _columns(names: list[str], place: str, *, given: bool) -> list[str]:
@@ -122,19 +129,23 @@ def _rejoined(cells: list[str], columns: list[str], split: str, where: str) -> l
     raise Malformed(f"expected {len(columns)} fields, found {len(cells)}", where=where, hint=hint)
 
 
-def _job(cells: list[str], at: dict[str, int], where: str) -> Job:
-    requested, nodes = (cells[at[name]] if name in at else "" for name in ("reqtres", "nodelist"))
-    return Job(
-        id=cells[at["jobid"]],
-        state=cells[at["state"]].partition(" by ")[0].strip(),
-        start=cells[at["start"]],
-        end=cells[at["end"]],
-        elapsed=_elapsed(cells[at["elapsed"]], where),
-        devices=gpus(cells[at["alloctres"]]),
-        asked="gres/gpu" in requested,
-        nodes=nodes if nodes not in {"None assigned", "None"} else "",
-        where=where,
-    )
+def _maker(columns: list[str]) -> Callable[[list[str], int], Job]:
+    """From the cells of a line to a job; a year of a large site has ten million of them."""
+    jobid, state, start, end, elapsed, given = (columns.index(name) for name in _NEEDED)
+    asked, nodes = (columns.index(name) if name in columns else None for name in ("reqtres", "nodelist"))
+
+    def make(cells: list[str], number: int) -> Job:
+        return Job(
+            cells[jobid], _state(cells[state]), cells[start], cells[end], _elapsed(cells[elapsed]), gpus(cells[given]),
+            asked is not None and "gres/gpu" in cells[asked], "" if nodes is None else cells[nodes], number,
+        )  # fmt: skip
+
+    return make
+
+
+@lru_cache(maxsize=4_096)
+def _state(text: str) -> str:
+    return text.partition(" by ")[0].strip()
 
 
 @lru_cache(maxsize=65_536)
@@ -149,14 +160,15 @@ def gpus(tres: str) -> int:
     return typed if untyped is None else untyped
 
 
-def _elapsed(text: str, where: str) -> int | None:
+@lru_cache(maxsize=65_536)
+def _elapsed(text: str) -> int | None:
     if text in _NO_TIME:
         return None
     if text.isdigit():
         return int(text)  # ElapsedRaw
     found = _ELAPSED.fullmatch(text)
     if found is None:
-        raise Malformed(f"Elapsed: expected [days-]hours:minutes:seconds, found {text[:40]!r}", where=where)
+        raise Malformed(f"Elapsed: expected [days-]hours:minutes:seconds, found {text[:40]!r}")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -168,7 +180,7 @@ def clock(zone: str) -> Callable[[str], int | None]:
     """
     try:
         local = UTC if zone == "UTC" else ZoneInfo(zone)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ZoneInfoNotFoundError) as error:
         raise UsageFault(f"expected a time zone like Europe/Amsterdam, found {zone!r}", where="--timezone") from error
 
     @lru_cache(maxsize=65_536)
@@ -189,6 +201,8 @@ def clock(zone: str) -> Callable[[str], int | None]:
 @lru_cache(maxsize=65_536)
 def nodes(text: str) -> tuple[str, ...]:
     """`n[01-03,7],m1` → n01, n02, n03, n7, m1; at most 100,000 of them."""
+    if text in _NO_NODES:
+        return ()
     found: list[str] = []
     for prefix, inside, suffix in _NODES.findall(text):
         for part in inside.split(",") if inside else ("",):
@@ -222,12 +236,12 @@ def _json_jobs(raw: bytes, place: str) -> Iterator[Job]:
     try:
         listed = json.loads(raw)["jobs"]
         for number, job in enumerate(listed):
-            yield _from_json(job, f"{place}: jobs[{number}]")
+            yield _from_json(job, number)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"expected what sacct --json prints: {type(error).__name__} {error}", where=place) from error
 
 
-def _from_json(job: dict[str, Any], where: str) -> Job:
+def _from_json(job: dict[str, Any], place: int) -> Job:
     times, state = job["time"], job["state"]["current"]
     tres = job["tres"]
     start, end = _number(times["start"]), _number(times["end"])
@@ -241,8 +255,8 @@ def _from_json(job: dict[str, Any], where: str) -> Job:
         elapsed=_number(times["elapsed"]),
         devices=_json_gpus(tres["allocated"]),
         asked=bool(_json_gpus(tres.get("requested", []))),
-        nodes="" if job.get("nodes") in {None, "None assigned"} else str(job["nodes"]),
-        where=where,
+        nodes=str(job.get("nodes") or ""),
+        place=place,
     )
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 from pausectl.errors import Malformed, PausectlError
@@ -47,24 +48,20 @@ def collect(inputs: Sequence[str], window: Window, options: Mapping[str, str]) -
     nodes, a file of `scontrol show node -o` lines, or of `NodeName=… CfgTRES=…`, to know which nodes have GPUs.
     """
     chosen = option(options, OPTIONS)
-    seconds = sacct.clock(chosen.get("timezone", "UTC"))
+    clock = sacct.clock(chosen.get("timezone", "UTC"))
     capacity = sacct.capacities(Path(chosen["nodes"])) if "nodes" in chosen else {}
-    tally, digests, jobs = _Tally(), [], list[Job]()
-    seen = set[Job]()
+    tally, digests, jobs = _Tally(), [], dict[tuple[str, str, str], Job]()
     for place in inputs:
         raw = sacct.load(Path(place))
         digests.append(f"{Path(place).name} sha256:{hashlib.sha256(raw).hexdigest()}")
         for job in sacct.jobs(raw, place, chosen.get("fields"), chosen.get("delimiter")):
-            same = replace(job, where="")  # a line that another file has too; a requeue has other times
-            if same not in seen:
-                seen.add(same)
-                jobs.append(job)
-    on_gpu = _gpu_nodes(jobs, capacity)
-    for job in jobs:
-        _count(tally, job, window, seconds, on_gpu, capacity)
+            jobs[job.id, job.start, job.state] = job  # a requeue has another start; a later file knows the end
+    on_gpu = _gpu_nodes(jobs.values(), capacity)
+    for job in jobs.values():
+        _count(tally, job, window, clock, on_gpu, capacity)
     known = tally.records - tally.unknown
     return Collected(
-        method=Method("slurm", "sacct -P", "; ".join(digests), _filters(), _gaps(tally, jobs)),
+        method=Method("slurm", "sacct -P", "; ".join(digests), _filters(), _gaps(tally, jobs.values())),
         records=tally.records,
         unknown_records=tally.unknown,
         accelerator_seconds=sum(tally.seconds.values()),
@@ -73,32 +70,37 @@ def collect(inputs: Sequence[str], window: Window, options: Mapping[str, str]) -
     )
 
 
-def _gpu_nodes(jobs: Iterable[Job], capacity: Mapping[str, int]) -> Callable[[Job], bool]:
-    """Whether a job ran where there are GPUs.
+def _gpu_nodes(jobs: Collection[Job], capacity: Mapping[str, int]) -> Callable[[str], bool]:
+    """Whether there are GPUs on one of the nodes of a list.
 
     Known from the list of nodes, if there is one; else a node has GPUs if some job was given one there, or if its name
     or its partition's says so, and where no line of the file names a GPU at all nobody can tell.
     """
-    if capacity:
-        return lambda job: any(capacity.get(node) for node in sacct.nodes(job.nodes))
+    if not capacity and not any(job.devices or job.asked for job in jobs):
+        return lambda _: True
     with_gpus = {node for job in jobs if job.devices for node in sacct.nodes(job.nodes)}
-    if not any(job.devices or job.asked for job in jobs):
-        return lambda job: True  # noqa: ARG005
-    return lambda job: "gpu" in job.nodes.lower() or any(node in with_gpus for node in sacct.nodes(job.nodes))
+
+    @lru_cache(maxsize=65_536)
+    def told(listed: str) -> bool:
+        if capacity:
+            return any(capacity.get(node) for node in sacct.nodes(listed))
+        return "gpu" in listed.lower() or any(node in with_gpus for node in sacct.nodes(listed))
+
+    return told
 
 
 def _count(
     tally: _Tally,
     job: Job,
     window: Window,
-    seconds: Callable[[str], int | None],
-    on_gpu: Callable[[Job], bool],
+    clock: Callable[[str], int | None],
+    on_gpu: Callable[[str], bool],
     capacity: Mapping[str, int],
 ) -> None:
     try:
-        start, end = _held(job, seconds)
+        start, end = _held(job, clock)
     except PausectlError as error:
-        raise error.at(f"{job.where}: job {job.id}") from error
+        raise error.at(f"line {job.place}: job {job.id}") from error
     held = 0.0 if start is None else window.overlap(start, end)
     if start is not None and not held and end > start:
         return  # of another window
@@ -107,16 +109,16 @@ def _count(
         tally.seconds[job.state] += round(job.devices * held)
         tally.running += job.end_unknown
         tally.suspended += start is not None and job.elapsed is not None and end - start > job.elapsed
-    elif held and on_gpu(job):
+    elif held and on_gpu(job.nodes):
         tally.unknown += 1
         devices = sum(capacity.get(node, 0) for node in sacct.nodes(job.nodes))
         tally.unknown_bound += round(devices * held)
         tally.unbounded += not devices
 
 
-def _held(job: Job, seconds: Callable[[str], int | None]) -> tuple[int | None, int]:
+def _held(job: Job, clock: Callable[[str], int | None]) -> tuple[int | None, int]:
     """POSIX seconds between which a job held what it was given; (None, 0) if it never started."""
-    start, end = seconds(job.start), seconds(job.end)
+    start, end = clock(job.start), clock(job.end)
     if start is None:
         return None, 0
     if end is None:
@@ -136,7 +138,7 @@ def _filters() -> tuple[str, ...]:
     )
 
 
-def _gaps(tally: _Tally, jobs: Sequence[Job]) -> tuple[str, ...]:
+def _gaps(tally: _Tally, jobs: Iterable[Job]) -> tuple[str, ...]:
     told = []
     if tally.unknown:
         bound = (
