@@ -17,6 +17,8 @@ from pathlib import Path
 BUILT_WITH = {
     "go peer absent": "go",
     "npm peer absent": "npm",
+    "MinIO is absent": "go",
+    "PostgreSQL is absent": "apt-get",
 }
 
 

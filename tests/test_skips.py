@@ -37,7 +37,10 @@ def test_reasons_are_counted(say):
     assert say().stdout == "skipped 0: nothing\n"
 
 
-@pytest.mark.parametrize(("reason", "program"), [("go peer absent: fsck", "go"), ("npm peer absent: x", "npm")])
+@pytest.mark.parametrize(
+    ("reason", "program"),
+    [("go peer absent: fsck", "go"), ("npm peer absent: x", "npm"), ("MinIO is absent (x)", "go")],
+)
 def test_a_peer_may_be_absent_only_with_its_toolchain(say, reason, program):
     assert say(reason).returncode == 0
     done = say(reason, programs=[program])

@@ -102,7 +102,7 @@ def test_a_log_key_that_no_principal_has_cannot_sign_marks(world):
 
 
 def test_two_processes_do_not_write_one_log(world):
-    """LOG-13."""
+    """LOG-30."""
     with world.create(), pytest.raises(Refused, match="another process"):
         world.open()
     world.open().close()

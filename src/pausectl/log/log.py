@@ -5,40 +5,48 @@
         [admission] = log.add([envelope])
         log.cosign(witnesses, now)
 
+It lies in `home`, or where `storage.config.Places` say: then two processes may have it open by mistake, and whoever
+loses a commit to the other reads the log again and goes on.
+
 `add` is `admit` (may this enter?) and `append` (make it so); an operator who does not ask the first is the simulator's.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from pausectl import durable
-from pausectl.agreement import document
 from pausectl.agreement.document import TYPE, Agreement
 from pausectl.agreement.types import seconds
 from pausectl.durable import Disk
 from pausectl.errors import Broken, Malformed, Refused, Unavailable, UsageFault
 from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
-from pausectl.log import admission, marks, pins, publish
+from pausectl.log import admission, homes, marks, pins, publish
 from pausectl.log.index import Index
 from pausectl.log.publish import Witness
 from pausectl.log.receipts import Receipts
-from pausectl.log.sequencer import Sequencer
-from pausectl.log.storage import posix
+from pausectl.log.second import SecondMemory
+from pausectl.log.sequencer import Adrift, Beaten, Sequencer
+from pausectl.log.storage import config
+from pausectl.log.storage.config import Places
 from pausectl.log.storage.seams import Store
 from pausectl.predicates.checkpoint import Mark
 from pausectl.registry import enforces
 from pausectl.wire import dsse, note, tile
 from pausectl.wire.keys import Signer
 from pausectl.wire.tile import WIDTH, Bundle
+
+#: How often a batch is tried again that another process was quicker than.
+TURNS = 32
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +62,37 @@ class Log:
     """A log that is open for writing, by `create` or `open`; `close` it, or use it as a context. Not for threads."""
 
     def __init__(
-        self, home: Path, agreement: Agreement, signer: Signer, store: Store, lock: int, second: Signer | None = None
+        self,
+        home: Path,
+        agreement: Agreement,
+        signer: Signer,
+        store: Store,
+        memory: SecondMemory | None,
+        lock: int,
+        second: Signer | None = None,
     ) -> None:
         """For `create` and `open`. lock: the file descriptor of the lock, which is now this log's to close."""
         self.home = home
         self._party = _operator(agreement, signer, second)
-        self.agreement = agreement = pins.publish(agreement, store.objects)
+        self.agreement = agreement
         self._signer = signer
         self.store = store
         self._lock = lock
         self._complaints: tuple[str, ...] = ()
         self._receipts: Receipts | None = None
+        self._cosigned_size = 0
         self._index = Index(home / "state" / "index.db")
         try:
+            self.agreement = agreement = pins.publish(agreement, store.objects)
             quorate, also = partial(publish.quorate, agreement=agreement), (second,) if second else ()
-            self._sequencer = Sequencer(agreement.log_key, signer, store, self._index.book.recent, quorate, also)
+            known = self._index.book.recent
+            self._sequencer = Sequencer(agreement.log_key, signer, store, known, quorate, memory, also)
             store.clear()
             self._begin()
-            try:
-                self._catch_up()
-            except Broken:
-                self._remake_index()
-            # What witnesses probably remember; if not, they say so, which costs a second request.
-            self._cosigned_size = self._sequencer.published_size if self.cosigned else self._index.book.mark_size
+            self._follow()
         except BaseException:
             self._index.close()
+            store.close()
             raise
 
     @classmethod
@@ -92,6 +106,7 @@ class Log:
         *,
         second: Signer | None = None,
         disk: Disk | None = None,
+        places: Places | None = None,
     ) -> Log:
         """Make a log in `home`, with the agreement as its first entry, and publish its first checkpoint.
 
@@ -100,32 +115,66 @@ class Log:
         [LOG-12] A log MUST NOT be created where there is one, or what remains of one.
 
         Refused also for a signer that is not the agreement's log, and for an agreement that has expired at `now`. A
-        crash on the way leaves something that `create` or `open` finishes.
+        crash on the way leaves something that `create` or `open` finishes. places: where it lies, if not in `home`.
         """
         _operator(agreement, signer, second)
         agreement = pins.complete(agreement, second)
         if now >= seconds(agreement.document.expires_at):
             raise Refused(f"the agreement expired at {agreement.document.expires_at}")
-        disk = disk or Disk()
-        _make_home(home, disk)
-        with _locked(home) as lock:
-            _need_nothing(home, agreement)
-            disk.put(home / "agreement.json", agreement.raw + b"\n", 0o644)
-            pins.keep(home, agreement, disk)
-            disk.put(home / "log.vkey", _vkey_text(agreement), 0o644)
-            return cls(home, agreement, signer, posix.create(home, disk), lock, second)
+        disk, places = disk or Disk(), homes.placed(home, places or Places())
+        homes.make(home, disk)
+        with homes.locked(home) as lock:
+            homes.need_nothing(home, agreement)
+            memory = homes.settle(home, agreement, places, disk)
+            return cls(home, agreement, signer, config.create(home, places, disk), memory, lock, second)
 
     @classmethod
-    @enforces("LOG-13")
-    def open(cls, home: Path, signer: Signer, *, second: Signer | None = None, disk: Disk | None = None) -> Log:
+    @enforces("LOG-30")
+    def open(
+        cls,
+        home: Path,
+        signer: Signer,
+        *,
+        second: Signer | None = None,
+        disk: Disk | None = None,
+        memory: Path | None = None,
+    ) -> Log:
         """Open the log in `home` for writing, finishing what the last process could not.
 
-        [LOG-13] A log MUST NOT be open for writing in two processes.
+        [LOG-30] A log MUST NOT be open for writing in two processes that use one home directory.
 
-        Refused also for another signer than the log's, and for files that are older than the head register.
+        Refused also for another signer than the log's, and for files that are older than the head register. memory: a
+        file for the second memory, if the log has none yet; from then on it has this one.
         """
-        with _locked(home) as lock:
-            return cls(home, _its_agreement(home), signer, posix.open(home, disk or Disk()), lock, second)
+        disk = disk or Disk()
+        with homes.locked(home) as lock:
+            agreement, places = homes.agreement_of(home), config.read(home)
+            if memory is not None:
+                places = homes.with_memory(home, places, memory, disk)
+            remembers = SecondMemory(Path(places.memory), disk) if places.memory else None
+            return cls(home, agreement, signer, config.open(home, places, disk), remembers, lock, second)
+
+    @classmethod
+    def join(
+        cls,
+        home: Path,
+        agreement: Agreement,
+        signer: Signer,
+        places: Places,
+        *,
+        second: Signer | None = None,
+        disk: Disk | None = None,
+    ) -> Log:
+        """Open a log that another home has created on shared stores, from a new home directory."""
+        if not places.shared:
+            raise UsageFault("expected URLs of both the objects and the head: what lies in a home is not shared")
+        agreement = pins.complete(agreement, second)
+        disk, places = disk or Disk(), homes.placed(home, places)
+        homes.make(home, disk)
+        with homes.locked(home) as lock:
+            homes.need_nothing(home, agreement)
+            memory = homes.settle(home, agreement, places, disk)
+            return cls(home, agreement, signer, config.open(home, places, disk), memory, lock, second)
 
     @property
     def size(self) -> int:
@@ -169,19 +218,51 @@ class Log:
 
         [LOG-18] A log MUST refuse a batch as a whole, with nothing written, when it refuses one of its entries.
         """
-        ids = []
-        for place, entry in enumerate(entries):
-            try:
-                ids.append(self.admit(entry))
-            except Refused as error:
-                raise error.at(f"entry {place}") from error
-        return self._place(list(zip(entries, ids, strict=True)))
+        return self._settled(lambda own: self._add(entries, own))
 
     def enter(self, admitted: Sequence[tuple[bytes, Decoded]]) -> list[Admission | Refused]:
         """Append what `admission.admit` let pass before, as one commit; the answers, in the order of the entries.
 
         Unlike `add` it refuses one entry and takes its neighbours, which may be other people's.
         """
+        return self._settled(lambda own: self._take(admitted, own))
+
+    @enforces("LOG-29")
+    def _settled(self, attempt: Callable[[int | None], R]) -> R:
+        """Try until it is so. attempt: is given the first leaf that may be of an attempt before it; None for no leaf.
+
+        [LOG-29] A log that cannot tell whether its commit became the newest MUST look for its statements in the tree
+        that did, before it commits any of them again.
+
+        Unavailable in the end: then it stands there or it does not, and asking again is safe.
+        """
+        own: int | None = None
+        for _ in range(TURNS):
+            try:
+                if self._sequencer.adrift and not self.store.exclusive:
+                    self._reload()
+                size = self.size
+                return attempt(own)
+            except Adrift as error:
+                trouble = error
+                if own is None and not isinstance(error, Beaten):
+                    own = size
+        raise Unavailable(f"gave up after {TURNS} attempts: {trouble}", hint="another process writes this log: end one")
+
+    def _reload(self) -> None:
+        self._sequencer.reload()
+        self._follow()
+
+    def _add(self, entries: Sequence[bytes], own: int | None) -> list[Admission]:
+        ids = []
+        for place, entry in enumerate(entries):
+            try:
+                ids.append(self.admit(entry))
+            except Refused as error:
+                raise error.at(f"entry {place}") from error
+        return self._place(list(zip(entries, ids, strict=True)), own)
+
+    def _take(self, admitted: Sequence[tuple[bytes, Decoded]], own: int | None) -> list[Admission | Refused]:
         answers: list[Admission | Refused] = []
         run: list[tuple[bytes, str]] = []
         for entry, decoded in admitted:
@@ -189,15 +270,15 @@ class Log:
                 run.append((entry, decoded.id))
                 continue
             # A mark is judged by what stands before it, so that has to be there.
-            answers += self._place(run)
+            answers += self._place(run, own)
             run = []
             try:
                 self._admit_mark(decoded)
             except Refused as error:
                 answers.append(error)
             else:
-                answers += self._place([(entry, decoded.id)])
-        return [*answers, *self._place(run)]
+                answers += self._place([(entry, decoded.id)], own)
+        return [*answers, *self._place(run, own)]
 
     def admit(self, entry: bytes) -> str:
         """The statement id of an entry that may enter, with nothing changed; Refused says why it may not."""
@@ -210,14 +291,19 @@ class Log:
             root_at = self._sequencer.tiles.root
             admission.admit_mark(decoded.claim, self.agreement, self._index.book, self.size, root_at)
 
-    def _place(self, batch: Sequence[tuple[bytes, str]]) -> list[Admission]:
-        """Where each of (entry, statement id) stands, after appending as one commit what stands nowhere."""
+    def _place(self, batch: Sequence[tuple[bytes, str]], own: int | None) -> list[Admission]:
+        """Where each of (entry, statement id) stands, after appending as one commit what stands nowhere.
+
+        own: what stands there from this leaf on was not there before, though it is now.
+        """
         held = {statement_id: self._leaf(statement_id) for statement_id in {statement_id for _, statement_id in batch}}
         fresh: dict[str, bytes] = {}
+        told: set[str] = set()
         answers = []
         for entry, statement_id in batch:
             leaf = held[statement_id]
-            known = leaf is not None
+            known = statement_id in told or (leaf is not None and (own is None or leaf < own))
+            told.add(statement_id)
             if leaf is None:
                 leaf = held[statement_id] = self.size + len(fresh)
                 fresh[statement_id] = bytes(entry)
@@ -248,7 +334,11 @@ class Log:
 
         A later `add` of the same statement will be answered with this leaf, so give "" as the id of an entry that no
         reader gives effect. An entry that stands here unasked is a finding against whoever operates this log.
+
+        On a store that others may write, Adrift says that it stands there or does not; the log is read again first.
         """
+        if self._sequencer.adrift and not self.store.exclusive:
+            self._reload()
         first = self._sequencer.append([entry for entry, _ in batch])
         try:
             self._enter(first, batch)
@@ -262,6 +352,8 @@ class Log:
 
     def prove(self, index: int) -> bytes:
         """The receipt (.tlog-proof) of an entry that the published checkpoint covers."""
+        if self.published_size > self.size:
+            self._reload()  # it is another process's, of a larger tree than this one has read
         if self._receipts is None or self._receipts.checkpoint_raw is not self.checkpoint:
             self._receipts = Receipts(self._sequencer.tiles, self.checkpoint)
         return self._receipts.of(index)
@@ -276,6 +368,8 @@ class Log:
         was published stays, and `cosign` may be repeated.
         """
         self._complaints = ()
+        if not self.store.exclusive and (self._sequencer.adrift or self.store.head.read() != self._sequencer.head):
+            self._reload()  # witnesses may have seen more than this process
         signed = self._cosigned(witnesses)
         book = self._index.book
         if marks.due(book, self.agreement.document.log.mark_interval_seconds, now):
@@ -284,7 +378,11 @@ class Log:
                 self._complaints += ("no mark: the witnesses' times fall behind those of the last one",)
             else:
                 mark = marks.write(chosen, self.agreement, self._party, book.marks, self._signer)
-                self.append([(mark.raw, mark.statement_id)])
+                try:
+                    self.append([(mark.raw, mark.statement_id)])
+                except Adrift as error:
+                    self._complaints += (f"no mark now: {error}",)
+                    self._reload()
                 self._cosigned(witnesses)
         return self.checkpoint
 
@@ -304,6 +402,7 @@ class Log:
     def close(self) -> None:
         """Let others open it."""
         self._index.close()
+        self.store.close()
         if self._lock >= 0:
             lock, self._lock = self._lock, -1
             with suppress(OSError):  # it is let go all the same, and everything else is done
@@ -319,11 +418,23 @@ class Log:
 
     def _begin(self) -> None:
         """Entry 0 is the agreement; a crash in `create` may have left none."""
-        if self.size == 0:
-            self._sequencer.append([self.agreement.raw])
+        while self.size == 0:
+            try:
+                self._sequencer.append([self.agreement.raw])
+            except Adrift:
+                self._sequencer.reload()
         first = self._sequencer.tiles.bundle(Bundle(0, min(self.size, WIDTH)))[0]
         if first != self.agreement.raw:
             raise Refused("entry 0 is not the agreement in agreement.json", where=str(self.home))
+
+    def _follow(self) -> None:
+        """Bring everything that is derived up to the tree."""
+        try:
+            self._catch_up()
+        except Broken:
+            self._remake_index()
+        # What witnesses probably remember; if not, they say so, which costs a second request.
+        self._cosigned_size = self._sequencer.published_size if self.cosigned else self._index.book.mark_size
 
     def _catch_up(self) -> None:
         """Bring the index up to the tree, from the beginning if it is one of another tree."""
@@ -371,56 +482,3 @@ def _operator(agreement: Agreement, signer: Signer, second: Signer | None) -> st
     if principal not in agreement.holders("log"):
         raise Refused("signer: expected a key of a principal with the role log, which has to sign the marks")
     return principal
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[int]:
-    """The log's lock, which the block hands on if it succeeds. What the system refuses it is told as a reason."""
-    try:
-        if not (home / "state").is_dir():
-            raise UsageFault("there is no log here", where=str(home))
-        lock = durable.lock(home / "state" / "lock")
-        try:
-            yield lock
-        except BaseException:
-            with suppress(OSError):
-                os.close(lock)
-            raise
-    except OSError as error:
-        hint = "nothing that was acknowledged is lost; open it again when that is mended"
-        where = str(error.filename or home)
-        raise Unavailable(f"the log cannot be opened: {error.strerror}", where=where, hint=hint) from error
-
-
-def _its_agreement(home: Path) -> Agreement:
-    agreement = pins.kept(home, document.parse(_read(home / "agreement.json")))
-    if _read(home / "log.vkey") != _vkey_text(agreement):
-        raise Refused("log.vkey: expected the log's key as the agreement has it", where=str(home))
-    return agreement
-
-
-def _vkey_text(agreement: Agreement) -> bytes:
-    return f"{note.format_vkey(agreement.log_key)}\n".encode()
-
-
-def _make_home(home: Path, disk: Disk) -> None:
-    """The directories that the lock needs; `posix.create` makes sure of them once more."""
-    there = next(parent for parent in (home, *home.resolve().parents) if parent.is_dir())
-    disk.folder(home if home == there else home.resolve(), within=there)
-    disk.folder(home / "state", within=home)
-
-
-def _need_nothing(home: Path, agreement: Agreement) -> None:
-    for name in ("state/head", "log/checkpoint", "log/tile"):
-        if (home / name).exists():
-            raise Refused(f"there is a log here already, or what remains of one: {name}", where=str(home))
-    written = home / "agreement.json"
-    if written.exists() and written.read_bytes() != agreement.raw + b"\n":
-        raise Refused("another agreement lies here", where=str(written))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Unavailable(f"cannot be read: {error.strerror}", where=str(path)) from error

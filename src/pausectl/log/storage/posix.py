@@ -55,7 +55,7 @@ class PosixObjects:
         """The bytes of a file."""
         try:
             return self._read(self._root / path)
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise Absent("no such file in this log", where=str(self._root / path)) from error
         except OSError as error:
             raise Unavailable(f"cannot be read: {error.strerror}", where=str(self._root / path)) from error

@@ -81,3 +81,19 @@ class Store:
     exclusive: bool = False
     clear: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
+
+
+class Backend(Protocol):
+    """What a module makes of a URL: one log's part of a database, of a bucket, or of whatever else there is."""
+
+    def objects(self, folder: str) -> Objects:
+        """Objects of which all paths are below `folder`."""
+
+    def register(self, name: str) -> Head:
+        """A register; it need not be there."""
+
+    def create(self, *registers: str) -> None:
+        """Make what a log needs here, and these registers as the last of it; Refused if there is one of them."""
+
+    def close(self) -> None:
+        """Let connections go."""
