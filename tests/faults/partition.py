@@ -95,6 +95,10 @@ def _one_away(nets: Nets, town: Town, chance: Any) -> None:
     )  # fmt: skip
 
 
+def _no_mirror(nets: Nets, town: Town, _: Any) -> None:
+    nets.rule("mirror", "-j", "DROP")
+
+
 def _lossy(nets: Nets, town: Town, _: Any) -> None:
     nets.rule("log", "-m", "statistic", "--mode", "random", "--probability", "0.3", "-j", "DROP")
 
@@ -106,6 +110,7 @@ CUTS = {
     "reset": (_reset, False),
     "unplugged": (_unplugged, False),
     "one witness away": (_one_away, True),
+    "no mirror": (_no_mirror, True),
     "30 % lost": (_lossy, None),
 }
 
@@ -157,7 +162,10 @@ def _cut(nets: Nets, town: Town, crowd: Crowd, verdict: Verdict, name: str, chan
     begun = time.monotonic()
     if not crowd.wait(1, _HEALED):
         verdict.wrong.append(f"{_HEALED:.0f} s after the healing nothing is acknowledged")
-    return time.monotonic() - begun
+    healed = time.monotonic() - begun
+    if behind := town.follows(_HEALED):
+        verdict.wrong.append(behind)
+    return healed
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands as they are run: `log serve`, four `witness serve`, and submitters over HTTP, any of which dies."""
+"""The commands as they are run: `log serve`, four `witness serve`, `mirror`, and submitters over HTTP; each dies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ from witnessing import consistent
 
 from pausectl.errors import PausectlError, Unavailable
 from pausectl.history.reader import sight
-from pausectl.net.client import Client
+from pausectl.log.fsck import fsck
+from pausectl.net.client import Client, get
 from pausectl.wire import keyfile, note, proof
 
 _LISTENING = re.compile(r"listening on (http://[0-9.]+:[0-9]+)")
@@ -85,7 +86,7 @@ class Server:
 
 
 class Town:
-    """A log and its four witnesses, each a process. before: what each command runs under, such as a namespace."""
+    """A log, its four witnesses and a mirror, each a process. host: of a party, its address, and what it runs under."""
 
     def __init__(self, scratch: Path, home: Path, host: Callable[[str], tuple[str, Sequence[str]]]) -> None:
         self.home, self.memory = home, scratch / "witnesses"
@@ -99,6 +100,8 @@ class Town:
         self.memory.mkdir()
         self._scratch, self._host = scratch, host
         self.log: Server | None = None
+        self.mirror: Server | None = None
+        self.copy = scratch / "mirror"
 
     def start(self) -> None:
         for each in self.witnesses:
@@ -109,11 +112,38 @@ class Town:
         words += [word for each in self.witnesses for word in ("--witness", each.url)]
         self.log = Server(self._scratch / "log.err", words, f"{address}:0", before)
         self.log.start()
+        address, before = self._host("mirror")
+        words = ["mirror", self.log.url, self.copy, "--agreement", self.home / "agreement.json", "--every", "0.2"]
+        words += [word for each in self.witnesses for word in ("--compare", each.url)]
+        self.mirror = Server(self._scratch / "mirror.err", words, f"{address}:0", before)
+        self.mirror.start()
+
+    def follows(self, patience: float) -> str:
+        """Wait until the mirror shows what the log does; what is wrong if it never does, or holds something else."""
+        until = time.monotonic() + patience
+        while (shown := _checkpoint(self.mirror.url)) is None or _size(shown) != _size(_checkpoint(self.log.url)):
+            if time.monotonic() > until:
+                return f"the mirror does not follow: {self.mirror.told[-300:]}"
+            time.sleep(0.05)
+        damage = fsck(self.copy / "log", AGREEMENT)
+        return f"the mirror: {damage[0].path}: {damage[0].message}" if damage else ""
 
     def stop(self, number: int = signal.SIGKILL) -> None:
-        for each in (self.log, *self.witnesses):
+        for each in (self.log, self.mirror, *self.witnesses):
             if each is not None:
                 each.stop(number)
+
+
+def _checkpoint(url: str) -> bytes | None:
+    try:
+        answer = get(f"{url}/checkpoint", timeout=5, max_bytes=1 << 16)
+    except Unavailable:
+        return None
+    return answer.body if answer.status == 200 else None
+
+
+def _size(raw: bytes | None) -> int:
+    return int(raw.split(b"\n", 2)[1]) if raw else -1
 
 
 class Crowd:
@@ -204,22 +234,24 @@ def serve(scratch: Path, trials: int, seed: int, *, stop: bool = False, **_: Any
             if not crowd.wait(1, _PATIENCE):
                 verdict.wrong.append(f"nothing is acknowledged: {town.log.told[-300:]}")
             time.sleep(chance.random() * 0.5)
-            victim = chance.choice([town.log, town.log, *town.witnesses])
+            victim = chance.choice([town.log, town.log, town.mirror, *town.witnesses])
             victim.stop()
             if victim is town.log:
                 tally.count("logs")
                 crowd.end()
                 _reopened(chance, verdict, home, acks + crowd.acks, seen + crowd.seen, trial)
             else:
-                tally.count("witnesses")
+                tally.count("mirrors" if victim is town.mirror else "witnesses")
                 if not crowd.wait(3, 20):
-                    verdict.wrong.append("with three of four witnesses nothing is acknowledged")
+                    verdict.wrong.append("without one of them nothing is acknowledged")
                 crowd.end()
             victim.start()
             verdict.wrong += crowd.wrong[:2]
             acks, seen = acks + crowd.acks, seen + crowd.seen
             tally.acks, tally.seen = tally.acks + len(crowd.acks), tally.seen + len(crowd.seen)
             tally.trial(verdict, about=f"seed {seed}, trial {trial}")
+        behind = town.follows(_PATIENCE)
+        tally.check(not behind, behind, about="the end")
     finally:
         town.stop()
     verdict = judge(home, acks, seen, more=950_000)

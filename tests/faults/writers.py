@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from laboratory import SIGNER, Plan, Shelf, Tell, Verdict, Writer, acknowledge, dice, entry, judge
+from laboratory import AGREEMENT, SIGNER, Plan, Shelf, Tell, Verdict, Writer, acknowledge, dice, entry, judge
 from power import both
 from tally import Tally
 
@@ -20,6 +20,7 @@ from pausectl.errors import Broken, PausectlError, Refused
 from pausectl.log import log
 from pausectl.log.log import Log
 from pausectl.log.storage import posix
+from pausectl.wire import checkpoint
 
 #: Writers at once.
 _WRITERS = 3
@@ -36,7 +37,8 @@ def two(
 ) -> Tally:
     """Several processes open one log again and again, add, and leave or die.
 
-    locked: with the log's lock. Without, as on a file system whose locks do nothing, the head register alone decides.
+    locked: with the log's lock. Without, as on a file system whose locks do nothing, the head register alone decides:
+    it lets no fork happen, but who opens the log clears what another has staged, so a death may end in a refusal.
     """
     name = "several writers, one lock" if locked else "several writers, no lock, one register"
     tally, shelf = Tally(name, stop), Shelf(scratch)
@@ -56,12 +58,24 @@ def two(
             writer.kill()
         acks = [ack for writer in writers for ack in writer.acks]
         seen = [raw for writer in writers for raw in writer.seen]
-        verdict = judge(home, sorted(acks, key=lambda ack: ack.index), seen, more=900_000)
+        verdict = judge(home, sorted(acks, key=lambda ack: ack.index), seen, may_refuse=not locked, more=900_000)
+        _two_trees(verdict, seen)
         _count(tally, verdict, writers)
         tally.acks, tally.seen = tally.acks + len(acks), tally.seen + len(seen)
         tally.trial(verdict, about=f"seed {seed}, trial {trial}")
     tally.seconds = time.monotonic() - tally.started
     return tally
+
+
+def _two_trees(verdict: Verdict, seen: list[bytes]) -> None:
+    """Two checkpoints of one size and of two trees, whether or not the log starts."""
+    roots: dict[int, bytes] = {}
+    for raw in seen:
+        told = checkpoint.open(raw, AGREEMENT.log_key)[0]
+        if roots.setdefault(told.size, told.root) != told.root:
+            verdict.forks += 1
+            verdict.wrong.append(f"two trees of {told.size} entries were published")
+            return
 
 
 def _count(tally: Tally, verdict: Verdict, writers: list[Writer]) -> None:
