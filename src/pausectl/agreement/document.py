@@ -169,6 +169,12 @@ class Agreement:
         found = {member.principal: self.keys_of(member) for member in self.document.witnesses.members}
         return {principal: keys for principal, keys in found.items() if keys}
 
+    @cached_property
+    def mirror_pairs(self) -> dict[str, tuple[VerifierKey, ...]]:
+        """The same of mirrors."""
+        found = {member.principal: self.keys_of(member) for member in self.document.mirrors.members}
+        return {principal: keys for principal, keys in found.items() if keys}
+
     def start(self, window: int) -> int:
         """POSIX seconds at which window number `window` begins; the end is `start(window + 1)`."""
         return seconds(self.document.windows.anchor_at) + window * self.document.windows.length_seconds

@@ -30,7 +30,7 @@ class Sighting:
     """A checkpoint with a witness quorum: its tree existed `by`, and was witnessed from `first` on (POSIX seconds).
 
     by: the k-th smallest of the cosignatures' times, which no f liars can bring forward. first: the smallest. quorum:
-    who cosigned.
+    who cosigned. mirrored: when everything in it could be had from mirrors; None if that is not shown.
     """
 
     checkpoint: Checkpoint
@@ -38,6 +38,7 @@ class Sighting:
     by: int
     raw: bytes
     quorum: Quorum
+    mirrored: int | None = None
 
 
 @enforces("READ-1", "READ-11", "MARK-1")
@@ -66,7 +67,20 @@ def sight(raw: bytes, agreement: Agreement) -> Sighting:
     first, by = rising[0], rising[agreement.document.witnesses.quorum - 1]
     if by > LAST_INSTANT:
         raise Forged(f"checkpoint of size {opened.size}: cosigned at {by} s, after the year 9999")
-    return Sighting(opened, first, by, raw, quorum)
+    return Sighting(opened, first, by, raw, quorum, _mirrored(signed, agreement, by))
+
+
+@enforces("MARK-5")
+def _mirrored(signed: note.Note, agreement: Agreement, by: int) -> int | None:
+    """When a cosigned checkpoint's tree could be had from others than the log; by: when it existed.
+
+    [MARK-5] A cosigned checkpoint MUST NOT be taken to show that its entries could be had but from the later of its own
+    time and the k-th smallest timestamp of the agreement's mirrors that cosigned it, k being the quorum of mirrors and
+    above 0.
+    """
+    quorum = agreement.document.mirrors.quorum
+    times = sorted(cosignature.together(signed, list(agreement.mirror_pairs.values())).values())
+    return max(by, times[quorum - 1]) if 0 < quorum <= len(times) else None
 
 
 def _opened(raw: bytes, agreement: Agreement) -> tuple[Checkpoint, note.Note]:

@@ -54,6 +54,8 @@ class History:
         self.standing, self.records, self.windows = self.books.standing, self.books.records, self.books.windows
         self.receipts = self.books.receipts
         self.marked: Sighting | None = None
+        #: The largest tree that mirrors were shown to have, (size, POSIX seconds), as of `as_of`.
+        self.available: tuple[int, int] | None = None
         self.problems: list[Problem] = []
         self.twins: list[Twin] = []
         limits = agreement.document.deadlines
@@ -109,6 +111,7 @@ class History:
                 seen.raw,
                 self.head.raw,
             )
+        self._had(seen)
         last = self.marked
         if last and (seen.checkpoint.size <= last.checkpoint.size or seen.by < last.by or seen.first < last.first):
             return
@@ -118,8 +121,20 @@ class History:
 
     def finish(self) -> None:
         """The head is the last, implicit mark; timers run on to `as_of`."""
+        self._had(self.head)
         self._advance(self.head)
         self._settle(self.as_of)
+
+    @enforces("MARK-6")
+    def _had(self, seen: Sighting) -> None:
+        """Note what could be had from mirrors.
+
+        [MARK-6] A mark that shows that its entries could be had MUST count for that whether or not MARK-3 lets it have
+        effect on time.
+        """
+        known = self.available[0] if self.available else 0
+        if seen.mirrored is not None and seen.mirrored <= self.as_of and seen.checkpoint.size > known:
+            self.available = (seen.checkpoint.size, seen.mirrored)
 
     @enforces("MARK-4")
     def _advance(self, seen: Sighting) -> None:

@@ -35,6 +35,7 @@ def dump(history: History) -> dict[str, Any]:
         "size": history.size,
         "founded": history.founded,
         "settled": history.settled,
+        "available": history.available,
         "marked": history.marked.raw.decode() if history.marked else None,
         "problems": [[p.trouble, p.index, p.message, p.party, p.proven, p.statement, p.due] for p in history.problems],
         "twins": [[t.party, t.stream, t.sequence, t.first, t.second] for t in history.twins],
@@ -65,6 +66,7 @@ def load(saved: dict[str, Any], history: History) -> None:
 def _load(saved: dict[str, Any], history: History) -> None:
     history.size, history.books.settled, history.founded = saved["size"], saved["settled"], saved["founded"]
     history.marked = sight(saved["marked"].encode(), history.agreement) if saved["marked"] else None
+    history.available = tuple(saved["available"]) if saved["available"] else None
     history.problems = [Problem(Trouble(trouble), *rest) for trouble, *rest in saved["problems"]]
     history.twins = [Twin(*twin) for twin in saved["twins"]]
     for party, name, *stream in saved["streams"]:

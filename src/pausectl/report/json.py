@@ -12,12 +12,13 @@ from pausectl.wire.keys import base64
 
 
 def render(report: Report) -> dict[str, Any]:
-    """JSON-able: agreement, log, as_of, verdicts, windows, findings, not_shown."""
+    """JSON-able: agreement, log, as_of, available, verdicts, windows, findings, not_shown."""
     head = report.ledger.head.checkpoint
     return {
         "agreement": {"id": report.agreement.id, "version": report.agreement.document.version},
         "log": {"origin": head.origin, "size": head.size, "root": base64(head.root)},
         "as_of": instant(report.as_of),
+        "available": report.available and {"size": report.available[0], "by": instant(report.available[1])},
         "verdicts": dict(report.verdicts),
         "windows": [
             {"lab": w.lab, "start": instant(w.start), "end": instant(w.end), "state": w.state, "verdict": w.verdict}

@@ -25,7 +25,10 @@ from pausectl.verify.rules.base import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The one result model; every face of it is made in `report/`."""
+    """The one result model; every face of it is made in `report/`.
+
+    available: the largest size of the log that mirrors were shown to have, and from when on (POSIX seconds), or None.
+    """
 
     agreement: Agreement
     ledger: Ledger
@@ -34,6 +37,7 @@ class Report:
     verdicts: dict[str, Verdict | None]
     not_shown: list[str]
     labs: tuple[str, ...] = field(default=())
+    available: tuple[int, int] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -99,4 +103,5 @@ def report(ledger: Ledger, history: History, judgement: Judgement, *, lab: str |
         judgement.held = Counter({place: count for place, count in judgement.held.items() if place[0] in (lab, "")})
         judgement.broken = {who: how for who, how in judgement.broken.items() if who in (lab, None)}
     not_shown = notshown.lines(history, judgement)
-    return Report(ledger.agreement, ledger, history.as_of, judgement, decide(judgement, labs), not_shown, labs)
+    verdicts = decide(judgement, labs)
+    return Report(ledger.agreement, ledger, history.as_of, judgement, verdicts, not_shown, labs, history.available)
