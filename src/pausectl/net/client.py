@@ -84,7 +84,7 @@ class Client:
             except (OSError, ValueError, http.client.HTTPException) as error:
                 connection.close()
                 if not (used and isinstance(error, ConnectionError)):  # RemoteDisconnected is one
-                    raise Unavailable(f"cannot be reached: {error or type(error).__name__}", where=where) from error
+                    raise Unavailable(_told(error), where=where) from error
         if len(data) > max_bytes:
             connection.close()
             raise Oversized(f"expected an answer of at most {max_bytes} bytes", where=where)
@@ -169,6 +169,12 @@ class _Timed(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, http.client.IncompleteRead):
+        return f"the answer was cut off after {len(error.partial)} bytes"
+    return f"cannot be reached: {error or type(error).__name__}"
 
 
 def _split(url: str) -> SplitResult:
