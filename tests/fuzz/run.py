@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throw damaged bytes at every parser: `python tests/fuzz/run.py [--inputs N] [--only NAME [--at INDEX]]`.
+"""Throw damaged bytes at every parser and every HTTP door: `python tests/fuzz/run.py [--inputs N] [--only NAME …]`.
 
-Every input follows from the seed, the parser's name and its index, so what is found is found again. An input is either
-accepted, and then written back byte for byte, or refused as Malformed or Forged; anything else ends with exit code 1
-and a line that reproduces it. Slow is wrong too: nobody may make a reader wait for seconds with 64 KiB.
+Every input follows from the seed, the target's name and its index, so what is found is found again. A parser accepts an
+input, and then writes it back byte for byte, or refuses it as Malformed or Forged; a door answers it in time and with
+no 5xx. Anything else ends with exit code 1 and a line that reproduces it. Slow is wrong too: nobody may make a reader
+wait for seconds with 64 KiB; and so is a process that has grown large.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
+import tempfile
 import time
 import traceback
 from base64 import b64encode
@@ -27,6 +30,8 @@ from targets import Target, Violation
 
 #: Processor seconds for one input of at most 1 MiB.
 SLOW = 2.0
+#: MiB that a process may have held at most, whatever it was given.
+LARGE = 1_024
 _CHUNK = 500
 
 
@@ -38,6 +43,7 @@ class Found:
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     slowest: float = 0.0
+    peak: int = 0
     violations: list[str] = field(default_factory=list)
 
 
@@ -82,6 +88,9 @@ def chunk(name: str, seed: str, start: int, end: int) -> Found:
         found.slowest = max(found.slowest, took)
         if wrong:
             found.violations.append(f"{name} {index}: {wrong}\n  {again(name, seed, index)}\n  {shown(raw)}")
+    found.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    if found.peak > LARGE:
+        found.violations.append(f"{name}: the process held {found.peak} MiB by input {end}")
     return found
 
 
@@ -111,6 +120,7 @@ def run(chunks: list[tuple[str, int, int]], seed: str, jobs: int) -> dict[str, F
             whole.counts += part.counts
             whole.seconds += part.seconds
             whole.slowest = max(whole.slowest, part.slowest)
+            whole.peak = max(whole.peak, part.peak)
             whole.violations += part.violations
     return found
 
@@ -123,6 +133,7 @@ def table(found: dict[str, Found]) -> str:
         lines.append(f"{each.name:18} {accepted:9} {refused:9} {wrong:6} {times}")
     total = sum((each.counts for each in found.values()), Counter[str]())
     lines.append(f"{'in all':18} {total['accepted']:9} {total['refused']:9} {total['violation']:6}")
+    lines.append(f"{total.total():,} inputs, no process larger than {max(each.peak for each in found.values())} MiB")
     return "\n".join(lines)
 
 
@@ -137,7 +148,7 @@ def one(name: str, seed: str, index: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=int, default=200_000, help="in all")
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="in all")
     parser.add_argument("--each", type=int, help="for each parser, instead")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--only", choices=targets())
@@ -149,7 +160,9 @@ def main() -> int:
     chunks = plan(options.inputs, options.only)
     if options.each:
         chunks = [(name, 0, options.each) for name in dict.fromkeys(name for name, _, _ in chunks)]
-    found = run(chunks, options.seed, options.jobs)
+    with tempfile.TemporaryDirectory(dir=Path("/dev/shm") if Path("/dev/shm").is_dir() else None) as scratch:  # noqa: S108
+        shelf.doors.ROOT.append(Path(scratch))
+        found = run(chunks, options.seed, options.jobs)
     print(table(found))
     violations = [line for each in found.values() for line in each.violations]
     print("\n".join(violations[:20]), file=sys.stderr)

@@ -10,25 +10,31 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from hashlib import sha256
 from random import Random
 from typing import Any
 
+import doors
 import mutations
+from doors import world
 
 from pausectl.agreement import document
 from pausectl.errors import Forged, Malformed, Refused
 from pausectl.history.decode import decode
 from pausectl.history.reader import sight
-from pausectl.log import stage
+from pausectl.log import bookmark, stage
+from pausectl.log.bookmark import Bookmark
+from pausectl.mirror import memory as mirror_memory
+from pausectl.mirror.memory import Cursor
 from pausectl.predicates import base
 from pausectl.predicates.base import Predicate
 from pausectl.sim import terms
-from pausectl.sim.world import World
 from pausectl.wire import (
     canonical,
     checkpoint,
     cosignature,
     dsse,
+    evidence,
     keyfile,
     keys,
     merkle,
@@ -99,11 +105,6 @@ def plain(call: Callable[[bytes], Any], *more: type[Exception]) -> Check:
 
 
 # ── seeds ──
-
-
-@cache
-def world() -> World:
-    return World(windows=3).run()
 
 
 @cache
@@ -235,6 +236,46 @@ def _line(name: str, kind: int, party: str, message: bytes, stamp: bytes) -> byt
     key = terms.demo_key(party)
     key_id = note.VerifierKey(name, kind, key.public).key_id
     return f"\u2014 {name} {keys.base64(key_id + stamp + key.sign(message))}\n".encode()
+
+
+def digested(seeds: Sequence[bytes]) -> Make:
+    """A line that was damaged, and its digest, most often the right one."""
+
+    def make(rng: Random) -> bytes:
+        if rng.random() < 0.2:
+            return mutations.damage(rng, seeds)
+        line = mutations.damage(rng, [seed.split(b"\n")[0] for seed in seeds])
+        return line + b"\n" + sha256(line).hexdigest().encode() + b"\n"
+
+    return make
+
+
+@cache
+def places() -> list[bytes]:
+    """Where a check of a log was."""
+    row, found = tuple(bytes([n]) * 32 for n in range(5)), (("tile/0/003", None, "is missing"), ("x", 9, "y"))
+    return [
+        bookmark.format(Bookmark("log", 5, (row,), found)),
+        bookmark.format(Bookmark("log", 256, ((), (None,)), ())),
+    ]
+
+
+@cache
+def proven() -> list[bytes]:
+    """Evidence of one size and of two."""
+    key = terms.demo_key("ledgerco")
+
+    def signed(size: int, fill: int) -> bytes:
+        return checkpoint.sign(checkpoint.Checkpoint(terms.ORIGIN, size, bytes([fill]) * 32), key).raw
+
+    two = evidence.Evidence(signed(5, 1), signed(9, 2), ("x", "y"), bytes(32), (bytes(32), b"\x01" * 32))
+    return [evidence.format(evidence.Evidence(signed(5, 1), signed(5, 2), ("x", "y"))), evidence.format(two)]
+
+
+@cache
+def cursors() -> list[bytes]:
+    """Where a mirror was."""
+    return [mirror_memory.format_cursor(each) for each in (Cursor(), Cursor((1, 300), 256, head()))]
 
 
 # ── checks ──
@@ -441,5 +482,31 @@ def all_targets() -> Iterator[Target]:
          [b"AA=="], 0.3),
         ("log.stage", damaged([stage.format({"tile/0/000.p/1": bytes(32), "tile/entries/000.p/1": b"\x00\x01a"})]),
          pair(stage.parse, stage.format), [], 0.5),
+        ("log.fsck", digested(places()), pair(bookmark.parse, bookmark.format), places(), 0.5),
+        ("mirror.cursor", damaged(cursors()), pair(mirror_memory.parse_cursor, mirror_memory.format_cursor), cursors(),
+        0.5),
+        ("evidence", damaged(proven()), pair(evidence.parse, evidence.format), proven(), 0.7),
     ]  # fmt: skip
-    return (Target(*each) for each in made)
+    return (Target(*each) for each in (*made, *door_targets()))
+
+
+def door_targets() -> list[tuple[str, Make, Check, Sequence[bytes], float]]:
+    """Every HTTP door, and the socket in front of them."""
+    said = [raw for _, raw, _ in world().said[:12]]
+    signed = reworked([dsse.parse(raw).payload for raw in said], signed_leaf)
+    adds, asks = doors.posts("/add", said), doors.posts("/add-checkpoint", requests())
+    handed = doors.posts("/add", [doors.handed()[1]])
+    hand = reworked([dsse.parse(doors.handed()[1]).payload], signed_leaf)
+    log = [*doors.reads(), *doors.strays()]
+    mirrored, pending = doors.mirrored(), [doors.request("GET", f"/pending{end}") for end in ("", ".txt", "?after=1")]
+    wire = damaged([doors.wire(each) for each in (*log, *adds)])
+    return [
+        ("doors.log", doors.maker([*log, *adds], "/add", signed), partial(doors.check, "log"),
+         [*doors.reads(), *adds], 0.5),
+        ("doors.witness", doors.maker([*asks, *doors.monitors()], "/add-checkpoint", doors.told),
+         partial(doors.check, "witness"), [], 0.5),
+        ("doors.mirror", damaged([*mirrored, *doors.strays()]), partial(doors.check, "mirror"), mirrored, 0.3),
+        ("doors.intake", doors.maker([*handed, *pending], "/add", hand), partial(doors.check, "intake"),
+         [*handed, *pending[:2]], 0.5),
+        ("socket", wire, doors.check_socket, [], 0.1),
+    ]  # fmt: skip

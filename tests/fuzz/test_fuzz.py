@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -25,12 +26,12 @@ def fuzz(monkeypatch):
     return run
 
 
-def test_two_thousand_inputs_for_each_parser():
+def test_two_thousand_inputs_for_each_parser_and_door():
     command = [sys.executable, str(HERE / "run.py"), "--each", str(EACH), "--jobs", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()[1:-1]]
-    assert len(rows) >= 25
+    rows = [line.split() for line in done.stdout.splitlines()[1:-2]]
+    assert len(rows) >= 35
     for name, accepted, refused, wrong, *_ in rows:
         assert int(accepted) + int(refused) == EACH, name
         assert int(accepted) > 20, f"{name}: too few inputs are well-formed for the pair to mean anything"
@@ -78,6 +79,16 @@ def test_inputs_follow_from_the_seed_and_nothing_else(fuzz):
         assert first == [fuzz.make(target, "1", index) for index in range(30)]
         assert len(set(first)) > 15, target.name
         assert first[len(target.seeds) :] != [fuzz.make(target, "2", index) for index in range(len(target.seeds), 30)]
+
+
+def test_a_door_that_fails_is_found(fuzz, monkeypatch):
+    from pausectl.net.door import Answer, Door
+
+    broken = [Door("GET", "/checkpoint", lambda _: 1 // 0), Door("GET", "/tile/", lambda _: Answer(503))]
+    monkeypatch.setitem(fuzz.shelf.doors.SERVERS, "mirror", lambda: broken)
+    monkeypatch.setattr(fuzz.shelf.doors, "_app", fuzz.shelf.doors._app.__wrapped__)
+    found = fuzz.chunk("doors.mirror", "1", 0, 200)
+    assert {"answered 500", "answered 503"} <= set(re.findall(r"answered \d+", "".join(found.violations)))
 
 
 def test_every_mutation_changes_something_sometimes(fuzz):

@@ -164,7 +164,9 @@ class _Desk:
             answer = refusal(error, self.door.status(error))
             line.error = str(error) if answer.status >= 500 else ""
         except _Gone:
-            line.status = 499  # nobody is there to be answered
+            # Whoever only ended its own half of the connection hears this; without an answer the server would say 500.
+            await _send(Answer(400, b"expected the whole body\n", headers={"connection": "close"}), send)
+            line.status = 499
             return
         except Exception:  # noqa: BLE001 - a bug must not end the server, and nobody outside learns of it
             answer = Answer(500, b"internal error\n")
