@@ -43,9 +43,9 @@ class Nets:
             sh("ip", "netns", "add", self.name(host))
             sh("ip", "link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", self.name(host))
             sh("ip", "link", "set", outside, "master", self._tag, "up")
-            sh("ip", "-n", self.name(host), "addr", "add", f"{_NET}.{number}/24", "dev", "eth0")
+            self.run(host, "ip", "addr", "add", f"{_NET}.{number}/24", "dev", "eth0")
             for device in ("eth0", "lo"):
-                sh("ip", "-n", self.name(host), "link", "set", device, "up")
+                self.run(host, "ip", "link", "set", device, "up")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,16 +58,19 @@ class Nets:
 
     def place(self, host: str) -> tuple[str, Sequence[str]]:
         """Its address, and what a command runs under to be there."""
-        # Not `ip netns exec`: its namespace of mounts would keep discs alive that another run unmounts.
+        # Not `ip netns exec` or `ip -n`: their namespace of mounts keeps discs alive that another run unmounts.
         return f"{_NET}.{_HOSTS[host]}", ("nsenter", f"--net=/var/run/netns/{self.name(host)}")
 
+    def run(self, host: str, *words: str) -> None:
+        sh(*self.place(host)[1], *words)
+
     def rule(self, host: str, *words: str) -> None:
-        sh(*self.place(host)[1], "iptables", "-A", "OUTPUT", *words)
+        self.run(host, "iptables", "-A", "OUTPUT", *words)
 
     def heal(self) -> None:
         for host in _HOSTS:
-            sh(*self.place(host)[1], "iptables", "-F")
-            sh("ip", "-n", self.name(host), "link", "set", "eth0", "up")
+            self.run(host, "iptables", "-F")
+            self.run(host, "ip", "link", "set", "eth0", "up")
 
 
 def _silent(nets: Nets, town: Town, _: Any) -> None:
@@ -84,7 +87,7 @@ def _reset(nets: Nets, town: Town, _: Any) -> None:
 
 
 def _unplugged(nets: Nets, town: Town, _: Any) -> None:
-    sh("ip", "-n", nets.name("witness"), "link", "set", "eth0", "down")
+    nets.run("witness", "ip", "link", "set", "eth0", "down")
 
 
 def _one_away(nets: Nets, town: Town, chance: Any) -> None:
