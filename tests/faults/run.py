@@ -31,6 +31,7 @@ import rot
 import sabotage
 import served
 import simulation
+import stores
 import witnessing
 import writers
 from tally import CAUGHT, HEADER, Caught, Skipped, Tally, table
@@ -65,12 +66,14 @@ FAULTS = (
     Fault("torn", rot.torn, (1000, 100, 12)),
     Fault("writers", writers.two, (500, 40, 3)),
     Fault("writers-unlocked", partial(writers.two, locked=False), (500, 40, 3)),
+    Fault("stores", stores.two, (100, 5, 1)),
     Fault("late", writers.late, (200, 20, 2)),
     Fault("witness-kill", witnessing.die, (1000, 100, 8)),
     Fault("witness-power-ext4", partial(witnessing.die, kind="ext4"), (300, 20, 3)),
     Fault("witness-power-xfs", partial(witnessing.die, kind="xfs"), (200, 10, 2)),
     Fault("witnesses", witnessing.misbehave, (300, 30, 4)),
     Fault("serve", served.serve, (200, 20, 3)),
+    Fault("serve-fsync", served.sync_fails, (60, 8, 1)),
     Fault("partition", partition.partition, (60, 12, 2)),
     Fault("clock", clock.clock, (300, 30, 3)),
     Fault("faketime", clock.faketime, (60, 8, 2)),

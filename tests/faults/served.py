@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from laboratory import (
 from tally import Skipped, Tally
 from witnessing import consistent
 
+from pausectl.durable import FATAL
 from pausectl.errors import PausectlError, Unavailable
 from pausectl.history.reader import sight
 from pausectl.log.fsck import fsck
@@ -269,3 +271,57 @@ def _reopened(
         found = judge(home, acks, seen[-200:], more=900_000 + trial)
         verdict.wrong += found.wrong
         verdict.lost, verdict.forks = found.lost, found.forks
+
+
+def sync_fails(scratch: Path, trials: int, seed: int, *, stop: bool = False, **_: Any) -> Tally:
+    """An fsync of the serving log fails: it ends with 5, answers nobody after that, and comes back with everything."""
+    need_servers()
+    if shutil.which("strace") is None:
+        raise Skipped("strace absent: run .ci/setup as root")
+    tally = Tally("fsync fails in a serving log", stop)
+    home = Shelf(scratch).home(scratch / "home", 250)
+    town = Town(scratch, home, lambda _: ("127.0.0.1", ()))
+    numbers = itertools.count()
+    town.start()
+    try:
+        for trial in range(trials):
+            crowd = Crowd(town.log.url, numbers)
+            verdict = Verdict()
+            crowd.wait(2, _PATIENCE)
+            ended, at = _fail(scratch, town.log, 1 + dice(f"{seed}/{trial}").randrange(30))
+            crowd.end()
+            if ended != FATAL:
+                verdict.wrong.append(f"ended with {ended}, not {FATAL}: {town.log.told[-200:]}")
+            late = sum(ack.at > at + _ON_ITS_WAY for ack in crowd.acks)
+            if late:
+                verdict.wrong.append(f"{late} entries were acknowledged after fsync had failed")
+            found = judge(home, crowd.acks, crowd.seen, more=900_000 + trial)
+            found.wrong += verdict.wrong + crowd.wrong[:2]
+            tally.acks, tally.seen = tally.acks + len(crowd.acks), tally.seen + len(crowd.seen)
+            tally.trial(found, about=f"seed {seed}, trial {trial}")
+            town.log.start()
+    finally:
+        town.stop()
+    tally.seconds = time.monotonic() - tally.started
+    return tally
+
+
+#: An answer that left before the fault is read a little after it. Seconds.
+_ON_ITS_WAY = 0.1
+
+
+def _fail(scratch: Path, victim: Server, after: int) -> tuple[int, float]:
+    """Let its fsync number `after` from now on fail, in whatever thread; its exit status, and when it was to fail."""
+    trace = scratch / "trace"
+    inject = f"inject=fsync,fdatasync:error=EIO:when={after}+"
+    command = ["strace", "-f", "-qq", "-ttt", "-o", str(trace), "-e", inject, "-p", str(victim.process.pid)]
+    strace = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        ended = victim.process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        ended = victim.stop()
+    victim.process = None
+    strace.wait(10)
+    strace.stderr.close()
+    injected = [line for line in trace.read_text(errors="replace").splitlines() if "(INJECTED)" in line]
+    return ended, float(injected[0].split()[1]) if injected else 0.0

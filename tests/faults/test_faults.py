@@ -22,7 +22,7 @@ GROUPS = {
     "damaged files": ["rot", "torn"],
     "several writers and late writes": ["writers", "writers-unlocked", "late"],
     "witnesses": ["witness-kill", "witness-power-ext4", "witness-power-xfs", "witnesses"],
-    "servers": ["serve", "partition"],
+    "servers": ["serve", "serve-fsync", "partition"],
     "clocks": ["clock", "faketime"],
 }  # fmt: skip
 
@@ -42,8 +42,9 @@ def test_nothing_acknowledged_is_lost_and_no_checkpoint_taken_back(group):
         pytest.skip(skipped[0][1])
 
 
-def test_every_fault_is_tried_here():
-    assert run("--list").stdout.split() == [name for names in GROUPS.values() for name in names]
+def test_every_fault_is_tried_here_or_elsewhere():
+    here = [name for names in GROUPS.values() for name in names]
+    assert [name for name in run("--list").stdout.split() if name != "stores"] == here  # log/test_two_writers.py
 
 
 def test_sabotaged_programs_are_caught():
