@@ -268,8 +268,12 @@ def proven() -> list[bytes]:
     def signed(size: int, fill: int) -> bytes:
         return checkpoint.sign(checkpoint.Checkpoint(terms.ORIGIN, size, bytes([fill]) * 32), key).raw
 
-    two = evidence.Evidence(signed(5, 1), signed(9, 2), ("x", "y"), bytes(32), (bytes(32), b"\x01" * 32))
-    return [evidence.format(evidence.Evidence(signed(5, 1), signed(5, 2), ("x", "y"))), evidence.format(two)]
+    made = [
+        evidence.Evidence(signed(5, 1), signed(5, 2), ("x", "y")),
+        evidence.Evidence(signed(5, 1), signed(5, 2), ("x", "y"), key=bytes(1312)),
+        evidence.Evidence(signed(5, 1), signed(9, 2), ("x", "y"), root=bytes(32), proof=(bytes(32), b"\x01" * 32)),
+    ]
+    return [evidence.format(each) for each in made]
 
 
 @cache

@@ -232,6 +232,34 @@ def test_a_log_that_is_being_written_to_is_checked_as_far_as_it_was_published(wo
     assert {each.path for each in fsck(world.home, world.agreement)} == {"log/tile/0/000", "log/tile/0/003"}
 
 
+# ── elsewhere ──
+
+
+def test_a_log_that_lies_in_a_store_is_checked_there(world, files, parties, tmp_path, monkeypatch):
+    from pausectl.log.storage import config, memory
+
+    store = memory.store()
+    for path, data in files.items():
+        if path != "checkpoint":
+            store.objects.put(path, data)
+    store.public.swap(b"", files["checkpoint"])
+    store.head.swap(b"", files["checkpoint"])
+    (world.home).mkdir()
+    (world.home / "store.toml").write_text('objects = "s3://some/where"\nhead = "s3://some/where"\n')
+    (world.home / "agreement.json").write_bytes(parties[2].raw + b"\n")
+    (world.home / "log.vkey").write_text(parties[2].document.log.vkey + "\n")
+    monkeypatch.setattr(config, "open", lambda *_: store)
+    assert fsck(world.home, parties[2], jobs=1) == []
+    store.objects.discard("tile/entries/009")
+    store.objects.put("tile/entries/009", files["tile/entries/010"])
+    store.objects.discard("tile/0/011")
+    found = fsck(world.home, parties[2], jobs=1)
+    assert {each.path for each in found} == {"log/tile/entries/009", "log/tile/0/011"}
+    assert len(found) == 257
+    store.head.swap(files["checkpoint"], b"x")
+    assert {each.path for each in fsck(world.home, parties[2], jobs=1)} > {"state/head"}
+
+
 # ── memory ──
 
 
@@ -257,6 +285,9 @@ class Endless:
         if isinstance(found, tile.Bundle):
             return self._bundle
         return self._tiles[found.level][: found.width * 32]
+
+    def register(self) -> bytes:
+        return b""
 
     def partials(self, _whole: object) -> list[int]:
         return []

@@ -26,7 +26,7 @@ from pausectl.history.reader import key_path, open_seen
 from pausectl.history.tiles import Tiles
 from pausectl.log import bookmark, growth, rehash
 from pausectl.log.bookmark import Bookmark
-from pausectl.log.place import Place, open_place
+from pausectl.log.place import Place, lies_elsewhere, open_place
 from pausectl.log.publish import quorate
 from pausectl.log.settle import Tree
 from pausectl.wire import checkpoint, cosignature, note, tile
@@ -89,8 +89,11 @@ class _Survey:
         resume: Resume | None,
     ) -> None:
         self.found: dict[tuple[str, int | None], Damage] = {}
-        self._home = Path(word) if "://" not in word and (Path(word) / "log").is_dir() else None
-        self._word = str(self._home / "log") if self._home else word
+        here = "://" not in word
+        self._elsewhere = here and lies_elsewhere(Path(word))
+        self._home = Path(word) if self._elsewhere or (here and (Path(word) / "log").is_dir()) else None
+        self._word = str(self._home / "log") if self._home and not self._elsewhere else word
+        self._prefix = "log/" if self._home else ""
         self.place: Place = open_place(self._word)
         self._agreement = trusted if isinstance(trusted, Agreement) else None
         self._key = trusted.log_key if isinstance(trusted, Agreement) else trusted
@@ -104,7 +107,7 @@ class _Survey:
 
     def _blame(self, path: str, message: str, index: int | None = None) -> None:
         """Note damage to a public file."""
-        self._say(f"log/{path}" if self._home else path, message, index)
+        self._say(f"{self._prefix}{path}", message, index)
 
     def _say(self, path: str, message: str, index: int | None = None) -> None:
         self.found.setdefault((path, index), Damage(path, index, message))
@@ -188,11 +191,11 @@ class _Survey:
             if _bytes(home / name) != content:
                 self._say(name, "missing, or not what the agreement makes it")
         try:
-            register = self._open(_bytes(home / "state" / "head") or b"")
+            register = self._open(self.place.register() if self._elsewhere else _bytes(home / "state" / "head") or b"")
         except PausectlError as error:
             self._say("state/head", str(error))
             return
-        self._written_to = _written_to(home)
+        self._written_to = self._elsewhere or _written_to(home)  # another home may write it too
         if not self._written_to:
             self._register = register
 
@@ -267,7 +270,7 @@ class _Survey:
         for path in edge:
             if not _is_there(self.place, path):
                 self._blame(path, "is missing")
-        if {path for path, _ in self.found} & {f"log/{path}" if self._home else path for path in edge}:
+        if {path for path, _ in self.found} & {f"{self._prefix}{path}" for path in edge}:
             return  # the larger tiles say who is wrong
         try:
             Tiles(self._read, shown.size, shown.root)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fsck reads, all by the paths of tlog-tiles: a directory, a zip, a URL.
+"""What fsck reads, all by the paths of tlog-tiles: a directory, a zip, a URL, a store.
 
 A file that is absent is None; one that cannot be read, or that nobody could have published, is Malformed: both are
 damage. Unavailable means that nobody can say, and ends the check: of a server that is gone, not every file is damaged.
@@ -18,6 +18,7 @@ from typing import Protocol
 
 from pausectl.errors import Malformed, UsageFault
 from pausectl.history.source import MAX_FILE, ZipSource, capped
+from pausectl.log.storage import config
 from pausectl.wire import tile
 from pausectl.wire.tile import Bundle, Tile
 
@@ -40,6 +41,9 @@ class Place(Protocol):
     def walk(self) -> Iterator[str]:
         """Paths of all files, as far as one can tell."""
 
+    def register(self) -> bytes:
+        """The newest checkpoint that was signed, as far as this place has it; b"" if it has not."""
+
     def close(self) -> None:
         """Let connections and files go."""
 
@@ -50,11 +54,19 @@ def open_place(word: str) -> Place:
         opened: Place = import_module("pausectl.log.behind").Behind(word)
         return opened
     path = Path(word)
+    if lies_elsewhere(path):
+        stored: Place = import_module("pausectl.log.stored").Stored(path)
+        return stored
     if path.is_dir():
         return Directory(path)
     if path.is_file():
         return Zip(path)
     raise UsageFault("no such directory or bundle", where=word)
+
+
+def lies_elsewhere(home: Path) -> bool:
+    """Whether a directory is the home of a log whose files are in a database or a bucket."""
+    return (home / "store.toml").is_file() and bool(config.read(home).objects)
 
 
 class Directory:
@@ -100,6 +112,10 @@ class Directory:
                 if not (name.startswith(".") and name.endswith(".tmp")):
                     yield name if inside == "." else f"{inside}/{name}"
 
+    def register(self) -> bytes:
+        """It lies elsewhere."""
+        return b""
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -124,6 +140,10 @@ class Zip:
     def walk(self) -> Iterator[str]:
         """The members."""
         return iter(sorted(self._names))
+
+    def register(self) -> bytes:
+        """Nobody packs it."""
+        return b""
 
     def close(self) -> None:
         """Close the file."""
