@@ -21,7 +21,7 @@ from pausectl.predicates import base
 from pausectl.predicates.base import Header
 from pausectl.predicates.checkpoint import Mark
 from pausectl.sim import terms
-from pausectl.wire import checkpoint, cosignature, dsse, note, witness
+from pausectl.wire import checkpoint, cosignature, dsse, merkle, note, witness
 from pausectl.wire.note import Note
 
 HOUR = 3600
@@ -49,6 +49,11 @@ def witnesses(world, tmp_path):
 def log(world):
     with world.create() as made:
         yield made
+
+
+def proof_from(log, old: int):
+    tiles = log._sequencer.tiles
+    return merkle.prove_consistency(old, tiles.size, tiles.read)
 
 
 def answering(answer: bytes):
@@ -126,19 +131,25 @@ def test_only_verified_lines_of_the_agreements_witnesses_are_published(world, lo
 
 
 def test_a_witness_that_remembers_another_size_is_asked_again_from_there(world, log, witnesses):
+    """What it said is remembered for it alone, so that the next round costs one request, also after a start."""
     asked = []
 
     def listening(request):
-        asked.append(witness.parse_request(request))
+        asked.append(witness.parse_request(request).old_size)
         return witnesses[3](request)
 
-    log.cosign([*witnesses[:3], listening], world.now)
     log.add([world.entry(n) for n in range(3)])
-    log.cosign(witnesses[:3], world.now)
-    log.add([world.entry(n) for n in range(3, 6)])
+    log.cosign(witnesses, world.now)
+    log.add([world.entry(3)])
+    log.cosign([*witnesses[:3], refusing(Unavailable("down"))], world.now)
+    log.add([world.entry(4)])
+    log.cosign([*witnesses[:3], listening], world.now)
+    assert asked == [5]
+    log.add([world.entry(5)])
+    witnesses[3](witness.format_request(witness.Request(7, proof_from(log, 7), log._sequencer.head)))
     asked.clear()
     log.cosign([*witnesses[:3], listening], world.now)
-    assert [request.old_size for request in asked] == [5, 2]
+    assert asked == [7, 8]
     assert log.complaints == ()
     assert b"zephyr.example" in log.checkpoint
 
@@ -316,8 +327,11 @@ def test_readers_can_read_at_every_system_call(world, log, witnesses, in_child, 
 
 def test_a_mark_has_the_logs_line_and_the_earliest_quorum(world, log, tmp_path):
     """LOG-20: by time, then by name; from 4 of 4 it takes 3."""
-    times = iter([30, 10, 20, 10] + [40] * 4)
-    late = world.witnesses(tmp_path / "witnesses", lambda: world.now + next(times))
+    times = [iter([first, 40]) for first in (30, 10, 20, 10)]
+    late = [
+        world.witnesses(tmp_path / "witnesses", lambda own=own: world.now + next(own))[place]
+        for place, own in enumerate(times)
+    ]
     log.cosign(late, world.now)
     [(index, mark)] = marks_in(world)
     lines = note.parse(mark.checkpoint.encode()).signatures

@@ -6,26 +6,24 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pausectl.cli.asking import Given, given, key_files, ready, witness_option
 from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read
 from pausectl.cli.fsck import fsck
-from pausectl.cli.pairs import beside, load_public, load_second, load_witnesses, mldsa_option, with_keys
+from pausectl.cli.pairs import load_public, load_second, mldsa_option, with_keys
 from pausectl.cli.serving import limits, say, serving_options
 from pausectl.cli.serving import serve as serve_doors
 from pausectl.errors import UsageFault
-from pausectl.log import remote
 from pausectl.log.commit import Committer
 from pausectl.log.log import Log
 from pausectl.report.inert import safe
 from pausectl.wire import dsse, note
-from pausectl.witness.witness import Cosigner
 
 
 def log_options(*, required: bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -34,10 +32,7 @@ def log_options(*, required: bool = True) -> Callable[[Callable[..., int]], Call
         click.option("--log", "home", required=required, type=click.Path(path_type=Path), help="The log's home."),
         key_option if required else _optional_key,
         mldsa_option,
-        click.option(
-            "--witness", "witness_files", multiple=True, type=click.Path(path_type=Path),
-            help="A witness's key: it cosigns in this process, which is not independent.",
-        ),
+        witness_option,
         click.option("--now", "now", metavar="TIME", help="The time to sign with, for simulations."),
     )  # fmt: skip
 
@@ -63,7 +58,7 @@ def log() -> None:
 @agreement_option
 @key_option
 @mldsa_option
-@click.option("--witness", "witness_files", multiple=True, type=click.Path(path_type=Path), help="As for add.")
+@witness_option
 @click.option(
     "--public-key",
     "public_files",
@@ -77,17 +72,17 @@ def init(
     agreement_file: Path,
     key_file: Path,
     mldsa_file: Path | None,
-    witness_files: tuple[Path, ...],
+    witnesses: tuple[str, ...],
     public_files: tuple[Path, ...],
     now: str | None,
 ) -> int:
     """Make a log in HOME with the agreement as its first entry: HOME/log is public, HOME/state is not."""
     key, second, instant = load_key(key_file)[1], load_second(mldsa_file), _instant(now)
-    publics = [load_public(path) for path in (*public_files, *witness_files)]
+    publics = [load_public(path) for path in (*public_files, *key_files(witnesses))]
     agreement = with_keys(load_agreement(agreement_file), publics)
-    keys = load_witnesses(witness_files, agreement)
+    told = given(witnesses, agreement)
     with naming(home), Log.create(home, agreement, key, instant, second=second) as made:
-        _publish(made, home, keys, instant)
+        _publish(made, home, told, instant)
         click.echo(f"{home / 'log'}: {made.size} {'entry' if made.size == 1 else 'entries'}", err=True)
     return 0
 
@@ -106,14 +101,14 @@ def add_to(
     home: Path,
     key_file: Path,
     mldsa_file: Path | None,
-    witness_files: tuple[Path, ...],
+    witnesses: tuple[str, ...],
     now: str | None,
 ) -> int:
     """Add, say where each entry stands, have the checkpoint cosigned; nothing is added if anything here is unfit."""
     entries = [read(path, 1 << 17).removesuffix(b"\n") for path in envelopes]
     instant, opened = _instant(now), _open(home, key_file, mldsa_file)
     with opened:
-        keys = load_witnesses(witness_files, opened.agreement)
+        told = given(witnesses, opened.agreement)
         for path, entry in zip(envelopes, entries, strict=True):
             with naming(path):
                 dsse.parse(entry)
@@ -121,23 +116,21 @@ def add_to(
         for path, each in zip(envelopes, opened.add(entries), strict=True):
             answer = {"file": str(path), "index": each.index, "id": each.statement_id, "duplicate": each.duplicate}
             click.echo(json.dumps(answer))
-        _publish(opened, home, keys, instant)
+        _publish(opened, home, told, instant)
     return 0
 
 
 @log.command()
 @log_options()
-def cosign(
-    *, home: Path, key_file: Path, mldsa_file: Path | None, witness_files: tuple[Path, ...], now: str | None
-) -> int:
+def cosign(*, home: Path, key_file: Path, mldsa_file: Path | None, witnesses: tuple[str, ...], now: str | None) -> int:
     """Have the newest checkpoint cosigned, again or at last, and add nothing."""
-    if not witness_files:
+    if not witnesses:
         raise UsageFault("--witness is needed")
     instant, opened = _instant(now), _open(home, key_file, mldsa_file)
     with opened:
-        keys = load_witnesses(witness_files, opened.agreement)
+        told = given(witnesses, opened.agreement)
         with naming(home):
-            _publish(opened, home, keys, instant)
+            _publish(opened, home, told, instant)
     return 0
 
 
@@ -145,36 +138,32 @@ def cosign(
 @click.argument("home", type=click.Path(path_type=Path))
 @key_option
 @mldsa_option
-@click.option(
-    "--witness",
-    "witness_urls",
-    multiple=True,
-    envvar="PAUSECTL_WITNESSES",
-    metavar="URL",
-    help="A witness to ask for cosignatures; also PAUSECTL_WITNESSES, with blanks between them.",
-)
+@witness_option
 @serving_options
 def serve(
     home: Path,
     key_file: Path,
     mldsa_file: Path | None,
-    witness_urls: tuple[str, ...],
+    witnesses: tuple[str, ...],
     listen: str,
     rate: float,
     burst: int,
     proxies: tuple[str, ...],
 ) -> int:
     """Serve the log in HOME: its files to everybody, POST /add for its parties, GET /metrics and /health for you."""
-    server, given = import_module("pausectl.log.server"), limits(rate, burst, proxies)
-    opened, witnesses = _open(home, key_file, mldsa_file), [remote.witness(url) for url in witness_urls]
+    server, share = import_module("pausectl.log.server"), limits(rate, burst, proxies)
+    opened = _open(home, key_file, mldsa_file)
     with opened:
-        if opened.agreement.document.witnesses.quorum and not witnesses:
+        told = given(witnesses, opened.agreement)
+        if told.here:
+            raise UsageFault("--witness: expected URLs: a witness whose key lies beside the log's is none")
+        if not told:
             raise UsageFault("--witness is needed", hint="nothing is acknowledged without a quorum of cosignatures")
         numbers = server.Numbers()
-        with Committer(opened, witnesses, say=say, watch=numbers.watch) as writer:
+        with Committer(opened, ready(told, opened.agreement, home, 0), say=say, watch=numbers.watch) as writer:
             numbers.follow(writer)
-            doors = server.doors(opened.store, writer, given)
-            serve_doors(doors, listen, given, metrics=numbers, health=lambda: writer.trouble, until=writer.ended)
+            doors = server.doors(opened.store, writer, share)
+            serve_doors(doors, listen, share, metrics=numbers, health=lambda: writer.trouble, until=writer.ended)
     return 0
 
 
@@ -221,16 +210,13 @@ def _instant(now: str | None) -> int:
     return instant
 
 
-def _publish(opened: Log, home: Path, keys: Sequence[Sequence[Cosigner]], instant: int) -> None:
-    if not keys:
+def _publish(opened: Log, home: Path, told: Given, instant: int) -> None:
+    if not told:
         goes_on = "go on seeing the last cosigned checkpoint"
         readers = goes_on if opened.cosigned else "will refuse this log until a quorum has cosigned it"
         click.echo(f"no witness was asked: readers {readers}", err=True)
         return
-    state = home / "state" / "witness"
-    state.mkdir(exist_ok=True)
-    witnesses = [beside(cosigners, opened.agreement.log_pair, state) for cosigners in keys]
-    opened.cosign([partial(witness.cosign, now=instant) for witness in witnesses], instant)
+    opened.cosign(ready(told, opened.agreement, home, instant), instant)
     for complaint in opened.complaints:
         click.echo(f"witness: {safe(complaint)}", err=True)
 

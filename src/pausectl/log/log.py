@@ -30,6 +30,7 @@ from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
 from pausectl.log import admission, homes, marks, pins, publish
 from pausectl.log.index import Index
+from pausectl.log.panel import Panel
 from pausectl.log.publish import Witness
 from pausectl.log.receipts import Receipts
 from pausectl.log.second import SecondMemory
@@ -84,6 +85,7 @@ class Log:
         self._index = Index(home / "state" / "index.db")
         try:
             self.agreement = agreement = pins.publish(agreement, store.objects)
+            self._panel = Panel(agreement, home / "state" / "witnesses.json")
             quorate, also = partial(publish.quorate, agreement=agreement), (second,) if second else ()
             known = self._index.book.recent
             self._sequencer = Sequencer(agreement.log_key, signer, store, known, quorate, memory, also)
@@ -388,7 +390,7 @@ class Log:
 
     def _cosigned(self, witnesses: Sequence[Witness]) -> note.Note:
         sequencer = self._sequencer
-        heard = publish.collect(sequencer.head, sequencer.tiles, self.agreement, witnesses, self._cosigned_size)
+        heard = self._panel.collect(sequencer.head, sequencer.tiles, witnesses, self._cosigned_size)
         self._complaints += heard.complaints
         if not heard.quorum.reached:
             told = "; ".join((f"cosigned by {heard.quorum}", *heard.complaints))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking witnesses: one request to each, the lines of those that answered, and what the others said instead.
+"""What a log makes of its witnesses' answers: verified lines, a quorum, and what was said instead.
 
 A witness is any function from the body of add-checkpoint to the body of its answer: signature lines (200), or the size
-that it cosigned last (409). It raises Refused or Unavailable for everything else; an HTTP client is such a function.
+that it cosigned last (409). It raises for everything else. `log.witnesses` makes one from a URL, and whatever is
+`Named` is called by its name. `log.panel` asks them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from dataclasses import dataclass
 
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.quorum import Quorum, count
-from pausectl.errors import Broken, PausectlError, Refused, Unavailable
+from pausectl.errors import PausectlError, Refused
 from pausectl.history.reader import sight
-from pausectl.history.tiles import Tiles
 from pausectl.registry import enforces
-from pausectl.wire import cosignature, merkle, note, witness
-from pausectl.wire.merkle import Hash
+from pausectl.wire import cosignature, note, witness
 from pausectl.wire.note import Note, Signature
 
 Witness = Callable[[bytes], bytes]
@@ -25,13 +24,34 @@ Witness = Callable[[bytes], bytes]
 _LINE = "\u2014 ".encode()
 
 
+class Contradicted(Refused):
+    """A witness knows another history than this: the log was set back or forked, or somebody else has its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A witness with a name for people. far: not in this process, so that it is not waited for without need."""
+
+    name: str
+    ask: Witness
+    far: bool = False
+
+    def __call__(self, request: bytes) -> bytes:
+        """Ask it."""
+        return self.ask(request)
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """signed: the checkpoint with the cosignatures. quorum: whose they are. complaints: of the others, for people."""
+    """signed: the checkpoint with the cosignatures. quorum: whose they are. complaints: of the others, for people.
+
+    contradicted: who knows another history of this log; their complaints say FORK SIGNAL.
+    """
 
     signed: Note
     quorum: Quorum
     complaints: tuple[str, ...]
+    contradicted: tuple[str, ...] = ()
 
 
 def quorate(raw: bytes, agreement: Agreement) -> bool:
@@ -43,77 +63,47 @@ def quorate(raw: bytes, agreement: Agreement) -> bool:
     return True
 
 
-def collect(head: bytes, tiles: Tiles, agreement: Agreement, witnesses: Sequence[Witness], old: int) -> Heard:
-    """Ask every witness to cosign the checkpoint `head` of these tiles; a quorum is for the caller to demand.
+def by_name(witnesses: Sequence[Witness]) -> dict[str, Witness]:
+    """What each is called; one that is given twice is asked once."""
+    count = len(witnesses)
+    return {
+        ask.name if isinstance(ask, Named) else f"witness {place} of {count}": ask
+        for place, ask in enumerate(witnesses, start=1)
+    }
 
-    old: the size that they are believed to have cosigned last. One that fails, or answers nonsense, does not keep the
-    others from being asked.
-    """
-    signed = note.parse(head)
-    complaints = []
-    for place, ask in enumerate(witnesses, start=1):
-        try:
-            signed = note.add(signed, _new(signed, _cosignatures(ask, signed, head, tiles, old, agreement)))
-        except Broken:
-            raise
-        except PausectlError as error:
-            complaints.append(f"witness {place} of {len(witnesses)}: {error}")
-    names = {keys[0].name: principal for principal, keys in agreement.witness_pairs.items()}
-    times = cosignature.together(signed, list(agreement.witness_pairs.values()))
-    members = [member.principal for member in agreement.document.witnesses.members]
-    quorum = count(members, agreement.document.witnesses.quorum, [names[name] for name in times])
-    return Heard(signed, quorum, tuple(complaints))
+
+def conflict(answer: bytes) -> int | None:
+    """The size that a witness says it cosigned last, or None if it answered with lines."""
+    return None if answer.startswith(_LINE) else witness.parse_conflict(answer)
 
 
 @enforces("LOG-19")
-def _cosignatures(
-    ask: Witness, signed: Note, head: bytes, tiles: Tiles, old: int, agreement: Agreement
-) -> list[Signature]:
-    """One witness's lines, of one time where it has several keys.
+def verified(answer: bytes, head: Note, agreement: Agreement) -> list[Signature]:
+    """One witness's lines for the checkpoint `head`, of one time where it has several keys.
 
     [LOG-19] A log MUST publish only cosignatures by witnesses of its agreement, each of which it has verified.
     """
     pairs = list(agreement.witness_pairs.values())
     keys = {(key.name, key.key_id): key for own in pairs for key in own}
-    found = []
-    for line in _answer(ask, head, tiles, old):
-        key = keys.get((line.name, line.key_id))
-        if key is not None:
-            cosignature.open_cosignature(signed.text, line, key)
-            found.append(line)
+    found: dict[tuple[str, bytes], Signature] = {}
+    for line in witness.parse_response(answer):
+        place = (line.name, line.key_id)
+        if place in keys:
+            cosignature.open_cosignature(head.text, line, keys[place])
+            found.setdefault(place, line)
     if not found:
         raise Refused("answered, but with no line by a witness of the agreement")
-    times = cosignature.together(note.add(note.parse(head), found), pairs)
-    whole = [line for line in found if times.get(line.name) == cosignature.time_of(line)]
+    times = cosignature.together(note.add(head, found.values()), pairs)
+    whole = [line for line in found.values() if times.get(line.name) == cosignature.time_of(line)]
     if not whole:
-        names = ", ".join(sorted({line.name for line in found}))
+        names = ", ".join(sorted({line.name for line in found.values()}))
         raise Refused(f"{names} answered with one of its keys, where the agreement asks for two, at one time")
     return whole
 
 
-def _answer(ask: Witness, head: bytes, tiles: Tiles, old: int) -> tuple[Signature, ...]:
-    """Signature lines, if need be at the second attempt, from the size that the witness says it knows."""
-    known = old
-    for _ in range(2):
-        answer = ask(witness.format_request(witness.Request(known, _proof(known, tiles), head)))
-        if answer.startswith(_LINE):
-            return witness.parse_response(answer)
-        said = witness.parse_conflict(answer)
-        if said > tiles.size:
-            hint = "either this log was set back, or somebody else signs with its key"
-            raise Refused(f"has cosigned {said} entries of this log, which has {tiles.size}", hint=hint)
-        known = said
-    raise Unavailable(f"says again that it cosigned another size, now {known}: somebody else is asking it too")
-
-
-def _proof(old: int, tiles: Tiles) -> tuple[Hash, ...]:
-    return merkle.prove_consistency(old, tiles.size, tiles.read) if old else ()
-
-
-def _new(signed: Note, lines: Sequence[Signature]) -> list[Signature]:
-    """One line for each key is enough; a witness that is asked twice would have two."""
-    have = {(line.name, line.key_id) for line in signed.signatures}
-    kept: dict[tuple[str, bytes], Signature] = {}
-    for line in lines:
-        kept.setdefault((line.name, line.key_id), line)
-    return [line for place, line in kept.items() if place not in have]
+def quorum(signed: Note, agreement: Agreement) -> Quorum:
+    """Which principals cosigned a checkpoint, against how many have to."""
+    names = {keys[0].name: principal for principal, keys in agreement.witness_pairs.items()}
+    times = cosignature.together(signed, list(agreement.witness_pairs.values()))
+    policy = agreement.document.witnesses
+    return count([member.principal for member in policy.members], policy.quorum, [names[name] for name in times])
