@@ -48,7 +48,7 @@ def test_the_command_is_one_that_there_is(words):
 def test_nginx_knows_the_doors_of_a_log_and_no_others(world_doors):
     shown = re.findall(r"location (?:= |~ \^)?(\S+) \{", text("nginx.conf"))
     assert shown == ["/checkpoint", "/(tile|key)/", "/add", "/"]
-    assert world_doors == ["/checkpoint", "/tile/", "/key/", "/add"]
+    assert world_doors == ["/add", "/checkpoint", "/tile/", "/key/"]
     assert f"client_max_body_size {MAX_ENTRY_BYTES};" in text("nginx.conf")
 
 

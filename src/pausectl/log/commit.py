@@ -223,11 +223,18 @@ class Committer:
             if isinstance(place, Refused):
                 _set(waiting.answer, place)
             elif self._is_published(place.index):
-                made = self._log.prove(place.index)
-                _set(waiting.answer, Receipt(place.index, place.statement_id, place.duplicate, made))
+                _set(waiting.answer, self._receipt(place))
             else:
                 text = f"entry {place.index} is stored, but has no quorum of witnesses yet: hand it in again"
                 _set(waiting.answer, Busy(text, after=5))
+
+    def _receipt(self, place: Admission) -> Receipt | Exception:
+        try:
+            made = self._log.prove(place.index)
+        except (Refused, Unavailable) as error:  # a shared store that does not answer just now
+            self._tell(str(error))
+            return Busy(f"entry {place.index} is stored, but cannot be proven just now: hand it in again", after=5)
+        return Receipt(place.index, place.statement_id, place.duplicate, made)
 
     def _is_published(self, index: int) -> bool:
         """Whether readers see the entry, in a checkpoint that they take."""

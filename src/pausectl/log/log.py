@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -86,9 +86,10 @@ class Log:
         try:
             self.agreement = agreement = pins.publish(agreement, store.objects)
             self._panel = Panel(agreement, home / "state" / "witnesses.json")
-            quorate, also = partial(publish.quorate, agreement=agreement), (second,) if second else ()
-            known = self._index.book.recent
-            self._sequencer = Sequencer(agreement.log_key, signer, store, known, quorate, memory, also)
+            # Of one checkpoint it is asked again and again, and verifies all its signatures each time.
+            self._quorate = lru_cache(4)(partial(publish.quorate, agreement=agreement))
+            known, also = self._index.book.recent, (second,) if second else ()
+            self._sequencer = Sequencer(agreement.log_key, signer, store, known, self._quorate, memory, also)
             store.clear()
             self._begin()
             self._follow()
@@ -201,7 +202,7 @@ class Log:
     @property
     def cosigned(self) -> bool:
         """Whether the published checkpoint has its quorum, so that readers take it."""
-        return publish.quorate(self.checkpoint, self.agreement)
+        return self._quorate(self.checkpoint)
 
     @property
     def complaints(self) -> tuple[str, ...]:

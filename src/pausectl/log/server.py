@@ -38,10 +38,10 @@ def doors(store: Store, committer: Committer, limits: Limits) -> list[Door]:
     """The doors of a log that lies in `store` and is written by `committer`."""
     reads, adds = Reads(store), Adds(committer, limits)
     return [
+        Door("POST", "/add", adds.add, max_body=tile.MAX_ENTRY_BYTES, inline=True, status=_add_status),
         Door("GET", "/checkpoint", reads.checkpoint, inline=True),
         Door("GET", "/tile/", reads.tile, inline=True, status=_read_status),
         Door("GET", "/key/", reads.key, inline=True, status=_read_status),
-        Door("POST", "/add", adds.add, max_body=tile.MAX_ENTRY_BYTES, inline=True, status=_add_status),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import threading
@@ -36,6 +37,8 @@ _HEAD_BYTES = 16_384
 _BACKLOG = 1_024
 #: How long requests that are under way at the end have; then the end comes all the same.
 _GRACE_SECONDS = 5.0
+#: Files that are open besides connections: the log's own, at most some dozens.
+_OTHER_FILES = 256
 
 
 class _Embedded(Server):
@@ -75,13 +78,23 @@ def serve(
     announce: told "listening on http://HOST:PORT" when it is so. UsageFault if the address cannot be had. Signals are
     heard in the main thread only.
     """
+    limits = limits or Limits()
+    _allow_files(limits.connections + _OTHER_FILES)
     with _bind(host, port) as bound:
-        server = _Embedded(app, bound, limits or Limits())
+        server = _Embedded(app, bound, limits)
         address = bound.getsockname()
         shown = f"[{address[0]}]" if bound.family == socket.AF_INET6 else address[0]
         asyncio.run(_run(server, lambda: announce(f"listening on http://{shown}:{address[1]}"), until))
     if until is not None and until.done():
         until.result()
+
+
+def _allow_files(number: int) -> None:
+    """As many open files as connections need, as far as the system grants that; a server without any accepts nobody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -174,7 +174,9 @@ def hash_reader(size: int, fetch: Callable[[Tile], bytes]) -> merkle.Read:
 
     def read(level: int, index: int) -> Hash:
         tile, part = locate(level, index, size)
-        return merkle.root(parse_hashes(fetch(tile), tile.width)[part])
+        data = fetch(tile)
+        _need_hashes(data, tile.width)
+        return merkle.root([data[at * HASH_BYTES : (at + 1) * HASH_BYTES] for at in range(part.start, part.stop)])
 
     return read
 
@@ -185,10 +187,14 @@ def parse_hashes(data: bytes, width: int) -> tuple[Hash, ...]:
 
     [TILE-3] A reader MUST refuse a tile that is not exactly as many hashes of 32 bytes as the width it was asked for.
     """
+    _need_hashes(data, width)
+    return tuple(data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES))
+
+
+def _need_hashes(data: bytes, width: int) -> None:
     _need_place(0, width)
     if len(data) != width * HASH_BYTES:
         raise Malformed(f"tile of width {width}: expected {width * HASH_BYTES} bytes, found {len(data)}")
-    return tuple(data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES))
 
 
 def format_hashes(hashes: Sequence[Hash]) -> bytes:
