@@ -27,7 +27,7 @@ from pausectl.history.source import DirectorySource
 from pausectl.predicates import base, catalogue
 from pausectl.predicates.checkpoint import Mark
 from pausectl.predicates.close import Close
-from pausectl.sim import contradictions, refused, refused_pins, refused_proofs, vectors
+from pausectl.sim import contradictions, refused, refused_pins, refused_policies, refused_proofs, vectors
 from pausectl.sim.evasions import evasions
 from pausectl.sim.terms import demo_key
 from pausectl.sim.world import World
@@ -41,6 +41,7 @@ from pausectl.wire import (
     merkle,
     note,
     opening,
+    policy,
     proof,
     rows,
     seal,
@@ -365,6 +366,8 @@ def layers(case, agreement):
         "proof": proof.parse,
         "proof-checkpoint": lambda data: sight(proof.parse(data).checkpoint_raw, agreement),
         "proof-inclusion": lambda data: receipt.check(proof.parse(data), unbase64(case["entry"]), agreement),
+        "policy": policy.parse,
+        "policy-checkpoint": lambda data: policy.take(policy.parse(unbase64(case["policy"])), data),
         "pinned-note": note.parse,
         "pinned": lambda data: sight(data, pinned(case)),
         "key-bytes": lambda data: resolve(lambda _: data, naming(case["digest"])),
@@ -453,13 +456,15 @@ def test_what_is_right_passes_the_layers(agreement, trusted):
     }
     named, whole = refused_pins.good(world)
     case |= {"agreement": base64(named.raw), "keys": [base64(key.raw) for key in named.resolved.values()]}
-    case |= {"digest": post.public.digest}
+    rules, taken = refused_policies.good(world)
+    case |= {"digest": post.public.digest, "policy": base64(rules)}
     inputs = {
         "entry": entry, "statement": claim, "agreement": agreement.raw, "note": signed.raw, "vkey": vkey.encode(),
         "path": b"tile/0/x001/x234/067.p/8", "tile": bytes(32), "bundle": b"\0\1x", "key": key.public.raw,
         "signature": key.sign(b"m"), "key file": file, "proof": refused_proofs.good(world),
         "evidence": contradictions.example(),
         "post-quantum signature": post.sign(b"m"), "pinned": whole, "key by digest": post.public.raw,
+        "policy": rules, "checkpoint under a policy": taken,
     }  # fmt: skip
     assert set(inputs) == set(refused.LAYERS)
     functions = layers(case, agreement)

@@ -19,6 +19,8 @@ import mutations
 from doors import world
 
 from pausectl.agreement import document
+from pausectl.agreement import policy as exports
+from pausectl.agreement.lint import lint_file
 from pausectl.errors import Forged, Malformed, Refused
 from pausectl.history.decode import decode
 from pausectl.history.reader import sight
@@ -28,7 +30,8 @@ from pausectl.mirror import memory as mirror_memory
 from pausectl.mirror.memory import Cursor
 from pausectl.predicates import base
 from pausectl.predicates.base import Predicate
-from pausectl.sim import terms
+from pausectl.sim import refused_policies, terms
+from pausectl.sim.world import World
 from pausectl.wire import (
     canonical,
     checkpoint,
@@ -41,6 +44,7 @@ from pausectl.wire import (
     note,
     opening,
     pem,
+    policy,
     proof,
     rows,
     seal,
@@ -108,6 +112,11 @@ def plain(call: Callable[[bytes], Any], *more: type[Exception]) -> Check:
 
 
 @cache
+def quantum() -> World:
+    return World(windows=0, roll=terms.Roll(post_quantum=True)).run()
+
+
+@cache
 def payloads() -> tuple[bytes, ...]:
     """One statement of each type, and a few more."""
     kinds: dict[str, bytes] = {}
@@ -142,6 +151,22 @@ def requests() -> tuple[bytes, ...]:
         (7, tuple(bytes([n]) * 32 for n in range(9))),
     ]
     return tuple(witness.format_request(witness.Request(size, proof, bare)) for size, proof in proofs)
+
+
+@cache
+def policies() -> tuple[bytes, ...]:
+    written = policy.format(exports.of(world().agreement, {terms.ORIGIN: "https://log.example/"}))
+    return (
+        written,
+        b"# c\n\t" + written.replace(b"quorum", b"  # more\nquorum\t"),
+        *refused_policies.good(world())[:1],
+    )
+
+
+@cache
+def post() -> tuple[bytes, ...]:
+    key = terms.demo_key("aurora", keys.MLDSA44).public
+    return (note.format_vkey(note.VerifierKey("wharf.example", note.TYPE_MLDSA44, key)).encode(),)
 
 
 @cache
@@ -362,6 +387,26 @@ def check_sight(raw: bytes) -> str:
     return "accepted" if accepted else "refused"
 
 
+def check_pinned(raw: bytes) -> str:
+    """Under an agreement with two keys for everybody; what is taken has both lines of the log and of a quorum."""
+    accepted, seen = attempt(lambda: sight(raw, quantum().agreement))
+    if accepted:
+        same(seen.raw, raw, "sight(b)")
+        names = [line.name for line in note.parse(raw).signatures]
+        whole = [party for party in quantum().roll.witnesses if names.count(f"{party}.example") >= 2]
+        if names.count(terms.ORIGIN) < 2 or len(whole) < quantum().agreement.document.witnesses.quorum:
+            raise Violation("a checkpoint was taken without all its lines")
+    return "accepted" if accepted else "refused"
+
+
+def stripped(rng: Random) -> bytes:
+    """A checkpoint with two lines each, some of them gone, or damaged."""
+    signed = note.parse(quantum().memory.head)
+    kept = [line for line in signed.signatures if rng.random() < 0.9]
+    raw = note.Note(signed.text, tuple(kept or signed.signatures)).raw
+    return mutations.damage(rng, [raw]) if rng.random() < 0.3 else raw
+
+
 def check_document(raw: bytes) -> str:
     accepted, agreed = attempt(lambda: document.parse(raw))
     if accepted:
@@ -376,6 +421,16 @@ def check_draft(raw: bytes) -> str:
     if accepted:
         again = document.read_document(statement.parse(document.draft(read)).predicate)
         same(again, read, "read(draft(read(b)))")
+    return "accepted" if accepted else "refused"
+
+
+def check_policy(raw: bytes) -> str:
+    """What is read can be written, and says the same; `lint_file` finds an error exactly where it is not read."""
+    accepted, found = attempt(lambda: policy.parse(raw))
+    if accepted:
+        same(policy.parse(policy.format(found)), found, "parse(format(p))")
+        attempt(lambda: policy.take(found, head()))
+    same(any(each.code == "refused" for each in lint_file(raw)), not accepted, "whether lint finds it refused")
     return "accepted" if accepted else "refused"
 
 
@@ -458,12 +513,16 @@ def all_targets() -> Iterator[Target]:
         0.5),
         ("checkpoint", cosigned, check_checkpoint, [head()], 0.7),
         ("sight", cosigned, check_sight, [head()], 0.7),
+        ("sight.pinned", stripped, check_pinned, [quantum().memory.head], 0.3),
         ("tile.path", damaged(paths), pair(text(tile.parse_path), lambda found: found.path.encode()), paths, 1),
         ("tile.bundle", damaged([*bundles(), bytes([2]) + bytes(64)]), check_bundle, bundles(), 0.7),
         ("witness.request", damaged(requests()), pair(witness.parse_request, witness.format_request), requests(), 1),
         ("witness.response", damaged([lines * 3]), pair(witness.parse_response, witness.format_response), [lines], 0.7),
         ("witness.conflict", damaged([b"5\n", b"0\n"]), pair(witness.parse_conflict, witness.format_conflict),
         [b"5\n"], 0.3),
+        ("policy", damaged(policies()), check_policy, policies(), 1),
+        ("vkey.mldsa44", damaged(post()), pair(text(note.parse_vkey), lambda key: note.format_vkey(key).encode()),
+        post(), 0.2),
         ("proof", damaged(proofs()), pair(proof.parse, proof.format), proofs(), 1),
         ("keyfile", reworked(key_files(), lambda _, raw: raw.rstrip(b"\n") + b"\n"), pair(keyfile.parse,
         keyfile.format),

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Play a pause with three labs, one honest, and catch the others."),
     "verify": ("verify", "Judge a ledger under an agreement."),
     "bundle": ("verify", "Copy a ledger into one file, to verify it offline."),
+    "policy": ("policy", "Export, show or check a policy: which logs, how many witnesses."),
     "proof": ("proof", "Make or check a receipt: that an entry stands in a ledger."),
     "explain": ("explain", "Say what a rule asks, why, and what it cannot see."),
     "agreement": ("agreement", "Draft, sign and show an agreement."),

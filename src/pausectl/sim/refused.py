@@ -42,6 +42,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "key": ("public-key",),
     "signature": ("ed25519",),
     "post-quantum signature": ("ml-dsa-44",),
+    "policy": ("policy",),
+    "checkpoint under a policy": ("policy-checkpoint",),
     "key by digest": ("key-bytes",),
     "key file": ("key-file", "key-file-open"),
     "evidence": ("evidence", "evidence-check"),

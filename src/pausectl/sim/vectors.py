@@ -22,7 +22,7 @@ from typing import Any
 from pausectl.agreement.types import instant
 from pausectl.errors import Broken, PausectlError, UsageFault
 from pausectl.predicates import base
-from pausectl.sim import contradictions, examples, refused, refused_pins, refused_proofs, seals
+from pausectl.sim import contradictions, examples, refused, refused_pins, refused_policies, refused_proofs, seals
 from pausectl.sim.evasions import Evasion, evasions
 from pausectl.sim.play import catch
 from pausectl.sim.terms import Roll
@@ -160,6 +160,7 @@ def _refused(world: World) -> Files:
         *refused.cases(world),
         *refused_proofs.cases(world),
         *refused_pins.cases(world),
+        *refused_policies.cases(world),
         *contradictions.cases(world),
     ):
         found.setdefault(case.id, []).append(case.json())

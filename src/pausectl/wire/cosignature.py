@@ -84,22 +84,28 @@ def together(signed: note.Note, witnesses: Sequence[Sequence[note.VerifierKey]])
     """
     checkpoint.parse(signed.text)
     keys = [key for own in witnesses for key in own]
-    for key in keys:
-        _need_cosigner(key)
-    times: dict[tuple[str, bytes], set[int]] = {}
-    for signature in note.verified(signed, keys):
-        time = time_of(signature)
-        if not time:
-            raise Forged(f"cosignature by {signature.name}: expected a time, found 0")
-        times.setdefault((signature.name, signature.key_id), set()).add(time)
+    found = times(signed, keys)
     counted: dict[str, int] = {}
     publics: set[PublicKey] = set()
     for own in witnesses:
-        found = set.intersection(*(times.get((key.name, key.key_id), set()) for key in own))
-        if found and own[0].name not in counted and publics.isdisjoint(key.public for key in own):
-            counted[own[0].name] = min(found)
+        common = set.intersection(*(found.get(key, set()) for key in own))
+        if common and own[0].name not in counted and publics.isdisjoint(key.public for key in own):
+            counted[own[0].name] = min(common)
             publics.update(key.public for key in own)
     return counted
+
+
+def times(signed: note.Note, keys: Sequence[note.VerifierKey]) -> dict[note.VerifierKey, set[int]]:
+    """At which times each of these keys cosigned, those that did; one who counts them has `together`."""
+    for key in keys:
+        _need_cosigner(key)
+    by_id = {(key.name, key.key_id): key for key in keys}
+    found: dict[note.VerifierKey, set[int]] = {}
+    for signature in note.verified(signed, keys):
+        if not time_of(signature):
+            raise Forged(f"cosignature by {signature.name}: expected a time, found 0")
+        found.setdefault(by_id[signature.name, signature.key_id], set()).add(time_of(signature))
+    return found
 
 
 def time_of(signature: note.Signature) -> int:
