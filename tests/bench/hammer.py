@@ -127,28 +127,37 @@ def unpack(raw: bytes) -> Iterator[bytes]:
 
 def make(folder: Path, entries: int) -> None:
     """A new log with the demonstration's agreement, its key, its witnesses' keys, and envelopes that it admits."""
-    from pausectl.agreement.types import Span, instant, seconds
+    from pausectl.agreement.types import seconds
     from pausectl.log.log import Log
-    from pausectl.predicates import base
-    from pausectl.predicates.base import Header
-    from pausectl.predicates.close import Close
     from pausectl.sim import terms
-    from pausectl.wire import dsse, keyfile
+    from pausectl.wire import keyfile
 
     roll = terms.Roll()
     keys = {name: terms.demo_key(name) for name in terms.names(roll)}
     agreement = terms.agree(roll, keys)
-    start = seconds(terms.ANCHOR)
     folder.mkdir(parents=True, exist_ok=True)
-    Log.create(folder / "home", agreement, keys[roll.log], start).close()
+    Log.create(folder / "home", agreement, keys[roll.log], seconds(terms.ANCHOR)).close()
     (folder / "log.key").write_bytes(keyfile.format_key(roll.log, keys[roll.log], passphrase=None, salt=b"", nonce=b""))
+    write_envelopes(folder / "envelopes", agreement, keys["probe"], entries)
+
+
+def write_envelopes(file: Path, agreement, key, entries: int) -> None:
+    """Statements of the demonstration's evaluator under an agreement."""
+    from pausectl.agreement.types import Span, instant, seconds
+    from pausectl.predicates import base
+    from pausectl.predicates.base import Header
+    from pausectl.predicates.close import Close
+    from pausectl.sim import terms
+    from pausectl.wire import dsse
+
+    start = seconds(terms.ANCHOR)
     span = Span(end_at=instant(start + terms.WEEK), start_at=instant(start))
-    with (folder / "envelopes").open("wb") as out:
+    with file.open("wb") as out:
         for number in range(entries):
             header = Header(
                 agreement=agreement.id, log=terms.ORIGIN, party="probe", sequence=number, stream="close", window=span
             )
-            raw = dsse.sign(base.write(Close(header=header, heads=())), keys["probe"]).raw
+            raw = dsse.sign(base.write(Close(header=header, heads=())), key).raw
             out.write(struct.pack(">H", len(raw)) + raw)
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import log as of_log
 from ledger import build
 from nacl.bindings import crypto_sign_open
 
@@ -147,6 +148,7 @@ def main() -> None:
     print(json.dumps({"python": sys.version.split()[0], "cores": os.cpu_count(), "quick": quick}))
     starting()
     appends(500 if quick else 2_000)
+    of_log.main(quick=quick)
     verification(5_000 if quick else 100_000)
     if "--million" in sys.argv:
         verification(1_000_000)
