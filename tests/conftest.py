@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import queue
 import threading
@@ -73,3 +75,47 @@ def hall() -> Iterator[Callable[..., Hall]]:
     yield build
     for each in opened:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def servers():
+    """The module that starts other people's servers: tests/stores.py."""
+    spec = importlib.util.spec_from_file_location("stores", ROOT / "tests" / "stores.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def postgres(servers):
+    """A running PostgreSQL."""
+    with _running(servers, servers.postgres()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(servers):
+    """A running S3-compatible server, which this process and those that it starts know from their environment."""
+    with _running(servers, servers.s3()) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@contextlib.contextmanager
+def _running(servers, starting):
+    try:
+        server = starting.__enter__()
+    except servers.Absent as error:
+        pytest.skip(str(error))
+    try:
+        yield server
+    finally:
+        starting.__exit__(None, None, None)
+
+
+@pytest.fixture
+def plain_s3(servers, s3):
+    """Makes clients that sign plain HTTP requests to it themselves."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(contextlib.closing(servers.Client(s3.address)))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -24,10 +23,6 @@ from pausectl.wire.keys import ED25519, PrivateKey, unbase64
 from pausectl.witness.witness import Witness
 
 START = seconds(terms.ANCHOR)
-
-_spec = importlib.util.spec_from_file_location("stores", Path(__file__).resolve().parent.parent / "stores.py")
-servers = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(servers)
 
 
 @dataclass
@@ -221,28 +216,6 @@ def relay():
     return make
 
 
-@pytest.fixture(scope="session")
-def postgres():
-    """A running PostgreSQL."""
-    try:
-        with servers.postgres() as server:
-            yield server
-    except servers.Absent as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def s3():
-    """A running S3-compatible server, which this process and those that it starts know from their environment."""
-    try:
-        with servers.s3() as server, pytest.MonkeyPatch.context() as patch:
-            for name, value in server.env.items():
-                patch.setenv(name, value)
-            yield server
-    except servers.Absent as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture(params=["posix", "postgres", "s3", "s3+postgres"])
 def urls(request):
     """(objects, head) of each kind of store, as `pausectl log init` takes them."""
@@ -262,17 +235,3 @@ def _urls(request, kind):
         if kind == "posix"
         else (places.get("s3") or places["postgres"], places.get("postgres") or places["s3"])
     )
-
-
-@pytest.fixture
-def plain_s3(s3):
-    """Makes clients that sign plain HTTP requests to it themselves."""
-    clients = []
-
-    def make():
-        clients.append(servers.Client(s3.address))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()

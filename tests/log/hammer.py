@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import select
 import sys
+import time
 from pathlib import Path
 
 from pausectl.errors import Unavailable
@@ -40,6 +41,7 @@ def main(home: str, objects: str, head: str, number: int) -> None:
                 answers = log.add([world.entry(sequence) for sequence in batch])
             except Unavailable as error:
                 print(f"unavailable {error}", flush=True)
+                time.sleep(0.02)
                 continue
             for sequence, answer in zip(batch, answers, strict=True):
                 print(f"ack {answer.index} {sequence}", flush=True)

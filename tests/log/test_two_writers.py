@@ -20,6 +20,7 @@ from pausectl import durable
 from pausectl.durable import Disk
 from pausectl.errors import PausectlError, Refused, SplitView, Unavailable, UsageFault
 from pausectl.history.tiles import Tiles
+from pausectl.log import homes
 from pausectl.log.log import Log
 from pausectl.log.sequencer import KEPT, Sequencer
 from pausectl.log.storage import config, memory
@@ -139,6 +140,40 @@ def test_another_writes_before_every_step_of_a_commit(world, opened):
         other.close()
         at += 1
     assert at > 9
+
+
+def test_the_tests_here_find_out_a_register_that_is_swapped_blindly(world, opened):
+    """As a server that does not know If-Match: the same interleavings end in a fork, and every one is seen."""
+    forked = 0
+    for at in range(9):
+        store = memory.store()
+        real = store.head
+
+        class Blind:
+            read = real.read
+
+            def swap(self, _, new, real=real):
+                real.swap(real.read(), new)
+
+        store = replace(store, head=Blind())
+        other, left = opened(store, f"other-{at}"), [-1]
+
+        def step(_, do, left=left, other=other):
+            if left[0] == 0:
+                other.add([world.entry(1), world.entry(2)])
+            left[0] -= 1
+            return do()
+
+        log = opened(hooked(store, step), f"log-{at}")
+        left[0] = at
+        try:
+            told = [*log.add([world.entry(0)]), *other.add([world.entry(3)])]
+            found = is_one_history(store, world.agreement)
+            assert all(found[answer.index] in (world.entry(0), world.entry(3)) for answer in told)
+            assert len(found) == 5
+        except (AssertionError, PausectlError):
+            forked += 1
+    assert forked >= 3
 
 
 @pytest.mark.parametrize("when", ["before", "behind", "late"])
@@ -304,6 +339,22 @@ def test_partial_tiles_of_what_others_may_still_publish_are_kept():
     assert store.staging._blobs == {}
 
 
+def test_a_tree_that_others_have_outgrown_can_still_be_read(world, opened):
+    """Its partial bundle was read once; by now it is gone."""
+    store = memory.store()
+    slow, quick = opened(store, "slow"), opened(store, "quick")
+    slow.add([world.entry(0)])
+    for number in range(1, 3 * KEPT):
+        quick.add([world.entry(number)])
+    with pytest.raises(Unavailable):
+        store.objects.get("tile/entries/000.p/2")
+    assert slow.admit(world.entry(0))
+    assert slow.add([world.entry(0)])[0] == replace(slow.add([world.entry(0)])[0], duplicate=True)
+    assert slow.size == 2
+    assert slow.add([world.entry(100)])[0].index == 3 * KEPT + 1
+    is_one_history(store, world.agreement)
+
+
 def test_a_log_that_was_replaced_by_another_is_a_split_view():
     """What this process knew is evidence, and it signs nothing more."""
     store, other = memory.store(), memory.store()
@@ -386,11 +437,12 @@ def test_a_second_memory_that_is_gone_is_not_made_again(world, tmp_path):
 def test_a_second_memory_is_given_once_and_for_all(world, tmp_path):
     world.create().close()
     with pytest.raises(UsageFault, match="must lie elsewhere"):
-        world.open(memory=world.home / "state" / "memory")
-    world.open(memory=tmp_path / "memory").close()
+        homes.remember(world.home, world.home / "state" / "memory")
+    homes.remember(world.home, tmp_path / "memory")
+    homes.remember(world.home, tmp_path / "memory")
     world.open().close()
     with pytest.raises(UsageFault, match="has its second memory at"):
-        world.open(memory=tmp_path / "other")
+        homes.remember(world.home, tmp_path / "other")
     assert (tmp_path / "memory").read_bytes() == (world.home / "state/head").read_bytes()
 
 
@@ -474,6 +526,7 @@ def test_two_processes_on_one_store_of_which_one_is_killed_again_and_again(world
     finally:
         over.set()
         watcher.join()
+        steady.process.kill()
     with Log.join(tmp_path / "third", world.agreement, world.signer, Places(objects, head)) as log:
         log.add([world.entry(999_999)])
         shown.look()
@@ -486,6 +539,37 @@ def test_two_processes_on_one_store_of_which_one_is_killed_again_and_again(world
         lost = sum(line[0] == "unavailable" for line in steady.lines)
         print(f"\n{KILLS} kills, {len(acks)} acknowledged and there, {len(found)} entries, "
               f"{len(shown.seen)} checkpoints seen, {lost} times given up")  # fmt: skip
+
+
+def test_a_database_that_dies_takes_nothing_back(world, servers, tmp_path):
+    """STORE-9: kill -9 for all of PostgreSQL, again and again, under a log that goes on when it is back."""
+    acks = []
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(servers.postgres())
+        except servers.Absent as error:
+            pytest.skip(str(error))
+        world.create(places=Places(server.url, server.url)).close()
+        steady = Process(tmp_path / "steady", server.url, server.url, 1)
+        try:
+            assert steady.ready.wait(60)
+            for _ in range(KILLS):
+                said = len(steady.acks)
+                deadline = time.monotonic() + 60
+                while len(steady.acks) < said + 5 and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                server.kill()
+                server.start()
+            steady.end()
+        finally:
+            steady.process.kill()
+        acks = steady.acks
+        store = config.open(tmp_path / "reader", Places(server.url, server.url), Disk())
+        Log.join(tmp_path / "third", world.agreement, world.signer, Places(server.url, server.url)).close()
+        found = is_one_history(store, world.agreement)
+        store.close()
+    assert len(acks) >= 5 * KILLS
+    assert all(found[index] == world.entry(sequence) for index, sequence in acks)
 
 
 def test_a_second_process_with_the_same_home_is_refused(world, shared_urls, tmp_path):

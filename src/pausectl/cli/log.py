@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For the operator of a log: init, add, cosign, serve, show, fsck."""
+"""For the operator of a log: init, join, add, cosign, serve, show, fsck."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from pausectl.cli.pairs import load_public, load_second, mldsa_option, with_keys
 from pausectl.cli.serving import limits, say, serving_options
 from pausectl.cli.serving import serve as serve_doors
 from pausectl.errors import UsageFault
+from pausectl.log import homes
 from pausectl.log.commit import Committer
 from pausectl.log.log import Log
+from pausectl.log.storage.config import Places
 from pausectl.report.inert import safe
 from pausectl.wire import dsse, note
 
@@ -44,13 +46,46 @@ def log_options(*, required: bool = True) -> Callable[[Callable[..., int]], Call
     return give
 
 
+def place_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Where a log lies, if not in HOME; given to the command as `places`."""
+    options = (
+        click.option(
+            "--objects", default="", metavar="URL", help="What lies elsewhere: s3://… or postgresql://…#name."
+        ),
+        click.option("--head", default="", metavar="URL", help="The head register, elsewhere: as --objects."),
+        click.option("--memory", default="", metavar="FILE", help="The second memory, not where the log lies."),
+    )
+
+    @functools.wraps(command)
+    def placed(*, objects: str, head: str, memory: str, **given: Any) -> int:  # noqa: ANN401
+        return command(**given, places=Places(objects, head, memory))
+
+    for option in reversed(options):
+        placed = option(placed)
+    return placed
+
+
+def memory_option(command: Callable[..., int]) -> Callable[..., int]:
+    """The second memory of a log that has none yet."""
+
+    @click.option("--memory", type=click.Path(path_type=Path), help="A file for its second memory, from now on.")
+    @functools.wraps(command)
+    def remembering(*, home: Path, memory: Path | None, **given: Any) -> int:  # noqa: ANN401
+        if memory is not None:
+            with naming(home):
+                homes.remember(home, memory)
+        return command(home=home, **given)
+
+    return remembering
+
+
 _optional_key = click.option("--key", "key_file", envvar="PAUSECTL_KEY", type=click.Path(path_type=Path),
                              help="Key file of the log; also PAUSECTL_KEY.")  # fmt: skip
 
 
 @click.group()
 def log() -> None:
-    """Run a log: init, add, cosign, serve, show, fsck."""
+    """Run a log: init, join, add, cosign, serve, show, fsck."""
 
 
 @log.command()
@@ -67,6 +102,7 @@ def log() -> None:
     help="An ML-DSA-44 key that the agreement names by digest: a verifier key, or a key file.",
 )
 @click.option("--now", metavar="TIME", help="The time to sign with, for simulations.")
+@place_options
 def init(
     home: Path,
     agreement_file: Path,
@@ -75,21 +111,42 @@ def init(
     witnesses: tuple[str, ...],
     public_files: tuple[Path, ...],
     now: str | None,
+    places: Places,
 ) -> int:
-    """Make a log in HOME with the agreement as its first entry: HOME/log is public, HOME/state is not."""
+    """Make a log in HOME with the agreement as its first entry: HOME/log is public, HOME/state is not.
+
+    With --objects and --head it lies there, and HOME says so; passwords and keys come from the environment.
+    """
     key, second, instant = load_key(key_file)[1], load_second(mldsa_file), _instant(now)
     publics = [load_public(path) for path in (*public_files, *key_files(witnesses))]
     agreement = with_keys(load_agreement(agreement_file), publics)
     told = given(witnesses, agreement)
-    with naming(home), Log.create(home, agreement, key, instant, second=second) as made:
+    with naming(home), Log.create(home, agreement, key, instant, second=second, places=places) as made:
         _publish(made, home, told, instant)
-        click.echo(f"{home / 'log'}: {made.size} {'entry' if made.size == 1 else 'entries'}", err=True)
+        where = places.objects or home / "log"
+        click.echo(f"{where}: {made.size} {'entry' if made.size == 1 else 'entries'}", err=True)
+    return 0
+
+
+@log.command()
+@click.argument("home", type=click.Path(path_type=Path))
+@agreement_option
+@key_option
+@mldsa_option
+@place_options
+def join(home: Path, agreement_file: Path, key_file: Path, mldsa_file: Path | None, places: Places) -> int:
+    """Make a HOME for a log that lies elsewhere already: another machine that can take over, or a second by mistake."""
+    key, second = load_key(key_file)[1], load_second(mldsa_file)
+    agreement = load_agreement(agreement_file)
+    with naming(home), Log.join(home, agreement, key, places, second=second) as joined:
+        click.echo(f"{places.objects}: {joined.size} {'entry' if joined.size == 1 else 'entries'}", err=True)
     return 0
 
 
 @log.command()
 @click.argument("envelopes", nargs=-1, required=True, type=click.Path(path_type=Path))
 @log_options()
+@memory_option
 def add(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
     """Add ENVELOPES to a log and have the checkpoint cosigned; prints one JSON line for each."""
     return add_to(envelopes, **options)
@@ -122,6 +179,7 @@ def add_to(
 
 @log.command()
 @log_options()
+@memory_option
 def cosign(*, home: Path, key_file: Path, mldsa_file: Path | None, witnesses: tuple[str, ...], now: str | None) -> int:
     """Have the newest checkpoint cosigned, again or at last, and add nothing."""
     if not witnesses:
@@ -140,6 +198,7 @@ def cosign(*, home: Path, key_file: Path, mldsa_file: Path | None, witnesses: tu
 @mldsa_option
 @witness_option
 @serving_options
+@memory_option
 def serve(
     home: Path,
     key_file: Path,

@@ -76,17 +76,19 @@ def placed(home: Path, places: Places) -> Places:
     return replace(places, memory=str(memory))
 
 
-def with_memory(home: Path, places: Places, memory: Path, disk: Disk) -> Places:
-    """The places of a log that is told where its second memory is; UsageFault if it has another one."""
-    wanted = placed(home, replace(places, memory=str(memory)))
-    if places.memory and places.memory != wanted.memory:
-        raise UsageFault(
-            f"this log has its second memory at {places.memory}", hint="move the file, and edit store.toml"
-        )
-    if not places.memory:
-        SecondMemory(Path(wanted.memory), disk).create()
-        config.write(home, wanted, disk)
-    return wanted
+def remember(home: Path, memory: Path, disk: Disk | None = None) -> None:
+    """Give a log that has none a file for its second memory, from its next start on; UsageFault if it has another."""
+    disk = disk or Disk()
+    with locked(home) as lock:
+        places = config.read(home)
+        wanted = placed(home, replace(places, memory=str(memory)))
+        if places.memory and places.memory != wanted.memory:
+            hint = "move the file, and edit store.toml"
+            raise UsageFault(f"this log has its second memory at {places.memory}", hint=hint)
+        if not places.memory:
+            SecondMemory(Path(wanted.memory), disk).create()
+            config.write(home, wanted, disk)
+        os.close(lock)
 
 
 def agreement_of(home: Path) -> Agreement:

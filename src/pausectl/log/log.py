@@ -133,29 +133,18 @@ class Log:
 
     @classmethod
     @enforces("LOG-30")
-    def open(
-        cls,
-        home: Path,
-        signer: Signer,
-        *,
-        second: Signer | None = None,
-        disk: Disk | None = None,
-        memory: Path | None = None,
-    ) -> Log:
+    def open(cls, home: Path, signer: Signer, *, second: Signer | None = None, disk: Disk | None = None) -> Log:
         """Open the log in `home` for writing, finishing what the last process could not.
 
         [LOG-30] A log MUST NOT be open for writing in two processes that use one home directory.
 
-        Refused also for another signer than the log's, and for files that are older than the head register. memory: a
-        file for the second memory, if the log has none yet; from then on it has this one.
+        Refused also for another signer than the log's, and for files that are older than the head register.
         """
         disk = disk or Disk()
         with homes.locked(home) as lock:
             agreement, places = homes.agreement_of(home), config.read(home)
-            if memory is not None:
-                places = homes.with_memory(home, places, memory, disk)
-            remembers = SecondMemory(Path(places.memory), disk) if places.memory else None
-            return cls(home, agreement, signer, config.open(home, places, disk), remembers, lock, second)
+            memory = SecondMemory(Path(places.memory), disk) if places.memory else None
+            return cls(home, agreement, signer, config.open(home, places, disk), memory, lock, second)
 
     @classmethod
     def join(

@@ -21,9 +21,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 from pausectl.errors import Broken, PausectlError, Refused, SplitView, Unavailable
-from pausectl.history.tiles import Tiles
+from pausectl.history.tiles import Fetch, Tiles
 from pausectl.log import growth, stage
 from pausectl.log.second import SecondMemory
 from pausectl.log.shown import PATIENCE, Quorate, Shown
@@ -370,7 +371,7 @@ class Sequencer:
         [LOG-10] A log MUST refuse to start when its published tiles do not make the root in its head register.
         """
         try:
-            tiles = Tiles(self._store.objects.get, known.size, known.root)
+            tiles = Tiles(self._kept_bundle(known.size), known.size, known.root)
             if known.size:
                 last = known.size - 1
                 width = min(tile.WIDTH, known.size - last // tile.WIDTH * tile.WIDTH)
@@ -379,6 +380,12 @@ class Sequencer:
             hint = "an old copy of the files, or a damaged one: fsck says which; never put an older head register back"
             raise Refused(f"the files are not those of the head register: {error}", hint=hint) from error
         return tiles
+
+    def _kept_bundle(self, size: int) -> Fetch:
+        """Reads objects, and the partial bundle of this tree once: others may have done with it before this process."""
+        path = Bundle(size // WIDTH, size % WIDTH).path if size % WIDTH else ""
+        get = cache(self._store.objects.get)
+        return lambda wanted: get(wanted) if wanted == path else self._store.objects.get(wanted)
 
     @enforces("LOG-11")
     def _need_no_later(self) -> None:
