@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 
 from pausectl.agreement.document import Agreement
+from pausectl.agreement.policy import of as of_agreement
 from pausectl.log.log import Log
 from pausectl.net import client
 from pausectl.sim.world import World
-from pausectl.wire import keyfile, note
+from pausectl.wire import keyfile, policy
 from pausectl.wire.keys import PrivateKey, base64
 from pausectl.witness.witness import Witness
 
@@ -75,13 +76,13 @@ class Ours:
     def size(self) -> int:
         return int((self.public / "checkpoint").read_bytes().split(b"\n")[1])
 
-    def policy(self, quorum: int | None = None) -> str:
-        """The log and its witnesses in the format of c2sp.org/tlog-policy, as short as it can be written."""
-        members = self.agreement.witness_keys
-        lines = [f"log {self.vkey}"]
-        lines += [f"witness {name} {note.format_vkey(key)}" for name, key in members.items()]
-        lines += [f"group all-of-them {quorum or self.agreement.document.witnesses.quorum} {' '.join(members)}"]
-        return "\n".join([*lines, "quorum all-of-them", ""])
+    def policy(self, quorum: int = 0) -> str:
+        """The log and its witnesses as `pausectl policy export` writes them; quorum: another than the agreement has."""
+        made = of_agreement(self.agreement)
+        if quorum:
+            *others, last = made.groups
+            made = replace(made, groups=(*others, replace(last, threshold=quorum)))
+        return policy.format(made).decode()
 
 
 @pytest.fixture(scope="session")
