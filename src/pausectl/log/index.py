@@ -65,7 +65,7 @@ class Index:
         try:
             self._db = _open(path)
             self.book, self._total = _read(self._db)
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, TypeError) as error:  # a damaged file has NULL where none can be
             _need_no_lost_sync(path, error)
             # Derived, so a file that is no index of ours is simply made again.
             with self._told():
