@@ -69,7 +69,16 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; the only place where an exception becomes one."""
+    """Run a command line and return its exit code; of one that served, end with it here and now."""
+    code = _code(arguments)
+    serving = sys.modules.get(f"{__name__}.serving")
+    if serving is not None:
+        serving.leave(code)
+    return code
+
+
+def _code(arguments: Sequence[str] | None) -> int:
+    """Run a command line; the only place where an exception becomes an exit code."""
     try:
         result: Any = cli.main(args=arguments, prog_name="pausectl", standalone_mode=False)
         if sys.stdout is not None:  # as it is after `>&-`
