@@ -8,6 +8,7 @@ itself, one that stopped half way goes on when it is opened again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import time
@@ -15,10 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from laboratory import SIGNER, Plan, Shelf, Tell, Verdict, Writer, acknowledge, dice, entry, judge
+from laboratory import SIGNER, Ack, Plan, Shelf, Tell, Verdict, Writer, acknowledge, dice, entry, judge
 from power import Disc, need, sh
+from served import Crowd, Server, Town, need_servers
 from tally import Tally
 
+from pausectl.durable import FATAL
 from pausectl.errors import PausectlError, Refused
 from pausectl.log.log import Log
 
@@ -114,3 +117,54 @@ def _fill(filler: Path, what: str, room: int) -> None:
             with (filler / "bytes").open("wb") as file:
                 for _ in range(max(0, free // _BLOCK - room)):
                     file.write(bytes(_BLOCK))
+
+
+def serve(scratch: Path, trials: int, seed: int, *, stop: bool = False, **_: Any) -> Tally:
+    """The same with a log that serves: 503 while there is no room, then it goes on, or ends with 5 and comes back."""
+    need("mount")
+    need_servers()
+    tally, numbers = Tally("no bytes left under a serving log", stop), itertools.count()
+    acks: list[Ack] = []
+    seen: list[bytes] = []
+    with _place(scratch, "tmpfs", "bytes") as top:
+        home = Shelf(scratch).home(top / "home", 3)
+        town = Town(scratch, home, lambda _: ("127.0.0.1", ()))
+        town.start()
+        try:
+            for trial in range(trials):
+                crowd = Crowd(town.log.url, numbers)
+                crowd.wait(1, 30)
+                _fill(top / "filler", "bytes", dice(f"{seed}/{trial}").randrange(2, 40))
+                verdict = _no_room(tally, town.log, crowd, top / "filler")
+                crowd.end()
+                verdict.wrong += [said for said in crowd.wrong if "answered 5" not in said][:2]
+                acks, seen = acks + crowd.acks, seen + crowd.seen
+                tally.trial(verdict, about=f"seed {seed}, trial {trial}")
+        finally:
+            town.stop()
+        tally.acks, tally.seen = len(acks), len(seen)
+        tally.trial(judge(home, acks, seen, more=900_000), about="the end")
+    tally.seconds = time.monotonic() - tally.started
+    return tally
+
+
+def _no_room(tally: Tally, log: Server, crowd: Crowd, filler: Path) -> Verdict:
+    verdict, until, refused = Verdict(), time.monotonic() + 20, crowd.refusals
+    while log.process.poll() is None and crowd.refusals < refused + 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    if crowd.refusals == refused and log.process.poll() is None:
+        verdict.wrong.append("was not refused anything")
+    shutil.rmtree(filler)
+    if not crowd.wait(2, 2) and log.process.poll() is None and not crowd.wait(2, 30):
+        verdict.wrong.append(f"there is room again, and nothing is acknowledged: {log.told[-300:]}")
+    code = log.process.poll()
+    if code is None:
+        tally.count("refused, and went on by themselves")
+        return verdict
+    tally.count("ended with 5")
+    if code != FATAL:
+        verdict.wrong.append(f"ended with {code}: {log.told[-200:]}")
+    log.start()
+    if not crowd.wait(1, 30):
+        verdict.wrong.append(f"started again, and nothing is acknowledged: {log.told[-300:]}")
+    return verdict

@@ -72,9 +72,10 @@ FAULTS = (
     Fault("witness-power-ext4", partial(witnessing.die, kind="ext4"), (300, 20, 3)),
     Fault("witness-power-xfs", partial(witnessing.die, kind="xfs"), (200, 10, 2)),
     Fault("witnesses", witnessing.misbehave, (300, 30, 4)),
-    Fault("serve", served.serve, (200, 20, 3)),
+    Fault("serve", served.serve, (200, 20, 2)),
     Fault("serve-fsync", served.sync_fails, (60, 8, 1)),
-    Fault("partition", partition.partition, (60, 12, 2)),
+    Fault("serve-full", full.serve, (60, 8, 1)),
+    Fault("partition", partition.partition, (60, 12, 1)),
     Fault("clock", clock.clock, (300, 30, 3)),
     Fault("faketime", clock.faketime, (60, 8, 2)),
 )

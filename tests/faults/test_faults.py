@@ -22,7 +22,7 @@ GROUPS = {
     "damaged files": ["rot", "torn"],
     "several writers and late writes": ["writers", "writers-unlocked", "late"],
     "witnesses": ["witness-kill", "witness-power-ext4", "witness-power-xfs", "witnesses"],
-    "servers": ["serve", "serve-fsync", "partition"],
+    "servers": ["serve", "serve-fsync", "serve-full", "partition"],
     "clocks": ["clock", "faketime"],
 }  # fmt: skip
 
