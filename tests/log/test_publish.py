@@ -345,7 +345,7 @@ def test_a_mark_has_the_logs_line_and_the_earliest_quorum(world, log, tmp_path):
 
 
 def test_a_mark_is_written_when_its_time_has_come_and_something_is_to_be_marked(world, log, witnesses):
-    """LOG-21, LOG-22."""
+    """LOG-21, LOG-36."""
     sizes = []
 
     def step(seconds, entries=()):

@@ -75,7 +75,7 @@ class Client:
 
 
 def test_marks_follow_each_quorum_and_never_one_another(world, log, asked):
-    """LOG-21, LOG-22, with witnesses elsewhere."""
+    """LOG-21, LOG-36, with witnesses elsewhere."""
     sizes = []
 
     def step(seconds, entries=()):

@@ -23,6 +23,7 @@ from pausectl.errors import UsageFault
 from pausectl.log import homes
 from pausectl.log.commit import Committer
 from pausectl.log.log import Log
+from pausectl.log.mirrors import Mirrors
 from pausectl.log.storage.config import Places
 from pausectl.report.inert import safe
 from pausectl.wire import dsse, note
@@ -197,6 +198,10 @@ def cosign(*, home: Path, key_file: Path, mldsa_file: Path | None, witnesses: tu
 @key_option
 @mldsa_option
 @witness_option
+@click.option(
+    "--mirror", "mirror_urls", multiple=True, metavar="URL",
+    help="A mirror of the agreement, whose cosignatures go into marks; its monitoring prefix.",
+)  # fmt: skip
 @serving_options
 @memory_option
 def serve(
@@ -204,13 +209,12 @@ def serve(
     key_file: Path,
     mldsa_file: Path | None,
     witnesses: tuple[str, ...],
+    mirror_urls: tuple[str, ...],
     listen: str,
-    rate: float,
-    burst: int,
-    proxies: tuple[str, ...],
+    **shares: Any,  # noqa: ANN401
 ) -> int:
     """Serve the log in HOME: its files to everybody, POST /add for its parties, GET /metrics and /health for you."""
-    server, share = import_module("pausectl.log.server"), limits(rate, burst, proxies)
+    server, share = import_module("pausectl.log.server"), limits(**shares)
     opened = _open(home, key_file, mldsa_file)
     with opened:
         told = given(witnesses, opened.agreement)
@@ -219,7 +223,10 @@ def serve(
         if not told:
             raise UsageFault("--witness is needed", hint="nothing is acknowledged without a quorum of cosignatures")
         numbers = server.Numbers()
-        with Committer(opened, ready(told, opened.agreement, home, 0), say=say, watch=numbers.watch) as writer:
+        writer = Committer(opened, ready(told, opened.agreement, home, 0), say=say, watch=numbers.watch)
+        others = Mirrors(mirror_urls, opened.agreement.document.log.origin, writer.nudge)
+        opened.mirrors = others.shown
+        with writer, others:
             numbers.follow(writer)
             doors = server.doors(opened.store, writer, share)
             serve_doors(doors, listen, share, metrics=numbers, health=lambda: writer.trouble, until=writer.ended)

@@ -141,6 +141,11 @@ class Committer:
             self._wake.notify()
         return answer
 
+    def nudge(self) -> None:
+        """Something changed that may make a mark due."""
+        with self._wake:
+            self._wake.notify()
+
     def close(self) -> None:
         """Commit what waits, and end."""
         with self._wake:

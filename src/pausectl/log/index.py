@@ -20,7 +20,7 @@ from pausectl import durable
 from pausectl.errors import Broken
 from pausectl.wire.merkle import EMPTY, Hash
 
-_VERSION = 3
+_VERSION = 4
 _MODULUS = 1 << 256
 _FSYNC = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 _SCHEMA = f"""
@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS statement (id BLOB PRIMARY KEY, leaf INTEGER NOT NULL
 CREATE TABLE IF NOT EXISTS book (
     row INTEGER PRIMARY KEY CHECK (row = 1), size INTEGER NOT NULL, root BLOB NOT NULL, recent TEXT NOT NULL,
     marks INTEGER NOT NULL, last_claim INTEGER NOT NULL, mark_size INTEGER NOT NULL, mark_first INTEGER NOT NULL,
-    mark_by INTEGER NOT NULL, total BLOB NOT NULL, digest BLOB NOT NULL
+    mark_by INTEGER NOT NULL, mirror_size INTEGER NOT NULL, mirror_by INTEGER NOT NULL, total BLOB NOT NULL,
+    digest BLOB NOT NULL
 ) STRICT;
 """
 
@@ -40,6 +41,7 @@ class Book:
 
     recent: sizes of the last checkpoints. marks: how many the log itself wrote. last_claim: the last leaf that is no
     mark, or -1. mark_size, mark_first, mark_by: of the last mark that moved time on (`history.reader.Sighting`), or 0.
+    mirror_size, mirror_by: of the largest one that shows that mirrors have it, or 0.
     """
 
     size: int = 0
@@ -50,6 +52,8 @@ class Book:
     mark_size: int = 0
     mark_first: int = 0
     mark_by: int = 0
+    mirror_size: int = 0
+    mirror_by: int = 0
 
     @property
     def unmarked(self) -> bool:
@@ -85,7 +89,15 @@ class Index:
         """
         rows = [(bytes.fromhex(statement_id), leaf) for statement_id, leaf in leaves]
         recent = " ".join(map(str, book.recent))
-        marks = (book.marks, book.last_claim, book.mark_size, book.mark_first, book.mark_by)
+        marks = (
+            book.marks,
+            book.last_claim,
+            book.mark_size,
+            book.mark_first,
+            book.mark_by,
+            book.mirror_size,
+            book.mirror_by,
+        )
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
             total = self._total
@@ -94,7 +106,7 @@ class Index:
                 total += _weight(*each) * inserted
             known = (1, book.size, book.root, recent, *marks, (total % _MODULUS).to_bytes(32, "big"))
             row = (*known, _digest(known))
-            self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._db.execute("COMMIT")
         self.book, self._total = book, total % _MODULUS
 

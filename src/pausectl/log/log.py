@@ -28,7 +28,7 @@ from pausectl.durable import Disk
 from pausectl.errors import Broken, Malformed, Refused, Unavailable, UsageFault
 from pausectl.history.authority import objection
 from pausectl.history.decode import Decoded, decode
-from pausectl.log import admission, homes, marks, pins, publish
+from pausectl.log import admission, homes, marks, mirrors, pins, publish
 from pausectl.log.index import Index
 from pausectl.log.panel import Panel
 from pausectl.log.publish import Witness
@@ -80,6 +80,8 @@ class Log:
         self.store = store
         self._lock = lock
         self._complaints: tuple[str, ...] = ()
+        #: The checkpoints that mirrors show just now; whoever asks them puts this in its place.
+        self.mirrors: Callable[[], Sequence[bytes]] = tuple
         self._receipts: Receipts | None = None
         self._cosigned_size = 0
         self._index = Index(home / "state" / "index.db")
@@ -186,7 +188,16 @@ class Log:
     @property
     def mark_due_at(self) -> int | None:
         """From when on (POSIX seconds) `cosign` will write a mark; None while there is nothing for one to cover."""
-        return marks.due_at(self._index.book, self.agreement.document.log.mark_interval_seconds)
+        book, interval = self._index.book, self.agreement.document.log.mark_interval_seconds
+        plain, late = marks.due_at(book, interval), mirrors.due_at(book, interval)
+        if late is None or self._vouched() is None:
+            return plain
+        return late if plain is None else min(plain, late)
+
+    def _vouched(self) -> note.Note | None:
+        """What is published, if mirrors have it all."""
+        shown = self.mirrors() if self.published_size <= self.size else ()
+        return mirrors.vouched(self.checkpoint, shown, self.agreement, self._index.book) if shown else None
 
     @property
     def cosigned(self) -> bool:
@@ -362,6 +373,9 @@ class Log:
         self._complaints = ()
         if not self.store.exclusive and (self._sequencer.adrift or self.store.head.read() != self._sequencer.head):
             self._reload()  # witnesses may have seen more than this process
+        late = mirrors.due_at(self._index.book, self.agreement.document.log.mark_interval_seconds)
+        if late is not None and late <= now and (vouched := self._vouched()):
+            self._mark(vouched)
         signed = self._cosigned(witnesses)
         book = self._index.book
         if marks.due(book, self.agreement.document.log.mark_interval_seconds, now):
@@ -369,14 +383,18 @@ class Log:
             if chosen is None:
                 self._complaints += ("no mark: the witnesses' times fall behind those of the last one",)
             else:
-                mark = marks.write(chosen, self.agreement, self._party, book.marks, self._signer)
-                try:
-                    self.append([(mark.raw, mark.statement_id)])
-                except Adrift as error:
-                    self._complaints += (f"no mark now: {error}",)
-                    self._reload()
+                self._mark(chosen)
                 self._cosigned(witnesses)
         return self.checkpoint
+
+    def _mark(self, chosen: note.Note) -> None:
+        """Log a mark with these lines."""
+        mark = marks.write(chosen, self.agreement, self._party, self._index.book.marks, self._signer)
+        try:
+            self.append([(mark.raw, mark.statement_id)])
+        except Adrift as error:
+            self._complaints += (f"no mark now: {error}",)
+            self._reload()
 
     def _cosigned(self, witnesses: Sequence[Witness]) -> note.Note:
         sequencer = self._sequencer

@@ -14,7 +14,7 @@ and a line of a post-quantum suite 3,300.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pausectl.agreement.document import Agreement
@@ -34,17 +34,21 @@ from pausectl.wire.note import Note
 
 RootAt = Callable[[int], Hash]
 
+#: Of the note in a mark.
+MAX_BYTES = 47_104
+
 _TYPE = f'"predicateType":"{Mark.type_uri()}"'.encode()
 
 
-@enforces("LOG-21", "LOG-22")
+@enforces("LOG-21", "LOG-36")
 def due(book: Book, interval: int, now: int) -> bool:
     """Whether a mark is to be written at `now` (POSIX seconds), given the agreement's mark_interval_seconds.
 
     [LOG-21] A log that has obtained a quorum of cosignatures MUST write a mark if the last one, or the want of one,
     leaves an entry other than a mark uncovered, and the agreement's mark interval has passed since its time.
 
-    [LOG-22] A log MUST NOT write a mark when all entries that the last one does not cover are marks.
+    [LOG-36] A log MUST NOT write a mark when all entries that the last one does not cover are marks, unless it shows of
+    an entry other than a mark for the first time that mirrors have it.
     """
     at = due_at(book, interval)
     return at is not None and now >= at
@@ -61,29 +65,34 @@ def due_at(book: Book, interval: int) -> int | None:
 def minimal(signed: Note, agreement: Agreement, book: Book) -> Note | None:
     """The note that goes into a mark, or None if readers would ignore a mark with any quorum of these cosignatures.
 
-    [LOG-20] A mark that a log writes MUST carry its own signature lines and those of exactly a quorum of witnesses, the
-    earliest by time and then by key name that MARK-3 lets have effect.
+    [LOG-20] A mark without mirrors that a log writes MUST carry its own signature lines and those of exactly a quorum
+    of witnesses, the earliest by time and then by key name that MARK-3 lets have effect.
     """
     quorum, skew = agreement.document.witnesses.quorum, agreement.document.deadlines.clock_skew_seconds
-    lines = sorted(_lines(signed, agreement), key=lambda line: (line[0], line[1][0].name))
-    for at in range(len(lines) - quorum + 1):
-        chosen = lines[at : at + quorum]
+    found = lines(signed, agreement.witness_pairs)
+    for at in range(len(found) - quorum + 1):
+        chosen = found[at : at + quorum]
         together = chosen[-1][0] - chosen[0][0] <= skew
         if together and chosen[0][0] >= book.mark_first and chosen[-1][0] >= book.mark_by:
             log_lines = (note.open(signed, [key])[0] for key in agreement.log_pair)
-            return Note(signed.text, (*log_lines, *(line for _, lines in chosen for line in lines)))
+            return Note(signed.text, (*log_lines, *(line for _, own in chosen for line in own)))
     return None
 
 
-def _lines(signed: Note, agreement: Agreement) -> list[tuple[int, tuple[note.Signature, ...]]]:
-    """(time, lines) of every witness of the agreement that cosigned: of its earliest time, one line by each key."""
-    times = cosignature.together(signed, list(agreement.witness_pairs.values()))
+def lines(
+    signed: Note, pairs: Mapping[str, tuple[note.VerifierKey, ...]]
+) -> list[tuple[int, tuple[note.Signature, ...]]]:
+    """(time, lines) of everybody among `pairs` who cosigned: of their earliest time, one line by each of their keys.
+
+    The earliest first, and of one time in order of names.
+    """
+    times = cosignature.together(signed, list(pairs.values()))
     found = []
-    for keys in agreement.witness_pairs.values():
+    for keys in pairs.values():
         time = times.get(keys[0].name)
         if time is not None:
             found.append((time, tuple(_line(signed, key, time) for key in keys)))
-    return found
+    return sorted(found, key=lambda each: (each[0], each[1][0].name))
 
 
 def _line(signed: Note, key: note.VerifierKey, time: int) -> note.Signature:
@@ -140,7 +149,20 @@ def follow(book: Book, leaf: int, entry: bytes, agreement: Agreement, root_at: R
         return replace(book, last_claim=leaf)
     own = claim.header.party == party
     book = replace(book, marks=book.marks + own)
+    book = _vouched(book, leaf, claim, agreement, root_at)
     if fault(claim, agreement, book, leaf, root_at):
         return book
     seen: Sighting = sight(claim.checkpoint.encode(), agreement)
     return replace(book, mark_size=seen.checkpoint.size, mark_first=seen.first, mark_by=seen.by)
+
+
+def _vouched(book: Book, leaf: int, claim: Mark, agreement: Agreement, root_at: RootAt) -> Book:
+    """What a mark shows that mirrors have, whether or not it moves time on."""
+    try:
+        seen = sight(claim.checkpoint.encode(), agreement)
+    except PausectlError:
+        return book
+    size = seen.checkpoint.size
+    if seen.mirrored is None or not book.mirror_size < size <= leaf or root_at(size) != seen.checkpoint.root:
+        return book
+    return replace(book, mirror_size=size, mirror_by=seen.mirrored)
