@@ -196,6 +196,14 @@ def test_without_a_quorum_nothing_is_acknowledged_and_a_retry_finds_it(writing, 
         assert our.writer.trouble == ""
 
 
+def test_what_comes_and_goes_is_said_once(writing, world):
+    with writing() as our:
+        for number in range(6):
+            our.refusing = number % 2 == 0
+            our.submit(world.entry(number)).exception(WAIT)
+    assert len(our.said) == len(set(our.said)) <= 4  # the texts name the size
+
+
 def test_the_quorum_is_asked_again_when_nobody_submits(writing, world, monkeypatch):
     monkeypatch.setattr("pausectl.log.commit._FIRST_WAIT", 0.01)
     with writing() as our:

@@ -32,6 +32,10 @@ from pausectl.registry import enforces
 _FIRST_WAIT, _LAST_WAIT = 1.0, 60.0
 
 
+#: For how many seconds nothing is said twice.
+_QUIET = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """Where an entry stands. duplicate: it stood there before. proof: a tlog-proof under the published checkpoint."""
@@ -86,8 +90,11 @@ class Committer:
         self._patience, self._not_before = _FIRST_WAIT, 0.0
         self._judged: tuple[bytes, bool] = (b"", False)
         self._told = ""
+        self._lately: dict[str, float] = {}
         #: Why entries are not acknowledged just now, or "".
         self.trouble = ""
+        #: What single witnesses said in the last round instead of cosigning; FORK SIGNAL if one knows another history.
+        self.complaints: tuple[str, ...] = ()
         #: Done when the writer has ended, with the error that ended it.
         self.ended: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="writer")
@@ -214,8 +221,8 @@ class Committer:
         except (Refused, Unavailable) as error:
             self._patience, trouble = min(self._patience * 2, _LAST_WAIT), str(error)
         self._not_before = time.monotonic() + self._patience
-        self._tell(trouble or "; ".join(self._log.complaints))
-        self.trouble = trouble
+        self.trouble, self.complaints = trouble, self._log.complaints
+        self._tell(trouble or "; ".join(self.complaints))
 
     @enforces("HTTP-6")
     def _answer(self, answers: Sequence[Admission | Refused]) -> None:
@@ -249,9 +256,13 @@ class Committer:
         return self._judged[1] and index < self._log.published_size
 
     def _tell(self, trouble: str) -> None:
-        if trouble != self._told:
-            self._told = trouble
-            self._say(trouble or "all is well again")
+        """Say what is wrong when it changes; one that comes and goes with every commit is not told every time."""
+        now = time.monotonic()
+        if trouble == self._told or (trouble in self._lately and now - self._lately[trouble] < _QUIET):
+            return
+        self._told = trouble
+        self._lately = {text: when for text, when in self._lately.items() if now - when < _QUIET} | {trouble: now}
+        self._say(trouble or "all is well again")
 
     def _fail(self, error: Callable[[], Exception]) -> None:
         for waiting in self._turn:

@@ -193,6 +193,7 @@ class _Gauges:
         now = self._committer
         return [
             GaugeMetricFamily("pausectl_log_waiting", "Entries that wait or are being written.", now.waiting),
+            GaugeMetricFamily("pausectl_log_complaints", "Witnesses that did not cosign.", len(now.complaints)),
             GaugeMetricFamily("pausectl_log_size", "Entries in the tree.", now.size),
             GaugeMetricFamily(
                 "pausectl_log_published_size", "Entries of the published checkpoint.", now.published_size
