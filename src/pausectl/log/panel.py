@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pausectl.agreement.document import Agreement
@@ -29,6 +30,7 @@ from pausectl.log import publish
 from pausectl.log.publish import Contradicted, Heard, Named, Witness
 from pausectl.registry import enforces
 from pausectl.wire import merkle, note, witness
+from pausectl.wire.merkle import Hash
 from pausectl.wire.note import Note, Signature
 
 #: Seconds for a whole round, whoever is down.
@@ -192,6 +194,7 @@ class _Round:
     def __init__(self, agreement: Agreement, head: bytes, tiles: Tiles, asked: dict[str, Witness]) -> None:
         self.head, self.size, self.asked = head, tiles.size, asked
         self._agreement, self._tiles = agreement, tiles
+        self._proof = cache(self._prove)  # most witnesses know the same size
         self._note = note.parse(head)
         self._lines: dict[str, list[Signature]] = {}
         self._complaints: dict[str, str] = {}
@@ -209,9 +212,11 @@ class _Round:
         [WIT-6] A log MUST NOT send to a witness any signature line but its own.
         """
         known = min(known, self.size)
-        proof = merkle.prove_consistency(known, self.size, self._tiles.read) if known else ()
-        body = witness.format_request(witness.Request(known, proof, self.head))
+        body = witness.format_request(witness.Request(known, self._proof(known), self.head))
         return _Question(name, self.asked[name], body, self.head, self.size, attempt)
+
+    def _prove(self, known: int) -> tuple[Hash, ...]:
+        return merkle.prove_consistency(known, self.size, self._tiles.read) if known else ()
 
     def hear(self, name: str, answer: bytes) -> None:
         """Keep its lines, if they are good."""
