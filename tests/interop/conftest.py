@@ -140,6 +140,12 @@ class Process:
         return status
 
 
+@pytest.fixture(scope="session")
+def process() -> type[Process]:
+    """`process("witness", "serve", …)`; whoever starts one stops it."""
+    return Process
+
+
 @dataclass(frozen=True)
 class Live(Ours):
     """A log of ours that is being served. receipts: (entry, tlog-proof) of what was handed in over HTTP."""
