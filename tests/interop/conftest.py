@@ -88,13 +88,13 @@ class Ours:
 @pytest.fixture(scope="session")
 def world() -> World:
     """Some 600 statements of labs that are not paused."""
-    return World(windows=40, pause_at=None).run()
+    return World(windows=44, pause_at=None).run()
 
 
 @pytest.fixture(scope="session")
 def ours(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ours:
     """A log of three tiles of real statements, cosigned, with superseded partial tiles."""
-    folder, now = tmp_path_factory.mktemp("ours"), world.start(41)
+    folder, now = tmp_path_factory.mktemp("ours"), world.start(45)
     keys, agreement = world.keys, world.agreement
     witnesses = [
         Witness.beside(key.name, keys[principal], agreement.log_key, folder / principal)
@@ -156,10 +156,10 @@ class Live(Ours):
 
 @pytest.fixture(scope="session")
 def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """`pausectl log serve` with three witness processes, 500 entries and 80 more that came in by POST /add."""
+    """`pausectl log serve` with three witness processes, 500 entries and 40 more that came in by POST /add."""
     folder, keys, agreement = tmp_path_factory.mktemp("live"), world.keys, world.agreement
     said = [raw for _, raw, _ in world.said]
-    with Log.create(folder / "home", agreement, keys[world.roll.log], world.start(41)) as log:
+    with Log.create(folder / "home", agreement, keys[world.roll.log], world.start(45)) as log:
         log.add(said[:500])
     files = {name: folder / f"{name}.key" for name in (world.roll.log, *agreement.witness_keys)}
     for principal, path in files.items():
@@ -175,8 +175,8 @@ def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liv
         server = Process("log", "serve", folder / "home", "--key", files[world.roll.log], *asked, "--rate", 1000)
         running.append(server)
         with ThreadPoolExecutor(16) as pool:
-            proofs = list(pool.map(partial(submit, server.url), said[500:580]))
-        yield Live(folder / "home", agreement, keys, server.url, list(zip(said[500:580], proofs, strict=True)))
+            proofs = list(pool.map(partial(submit, server.url), said[500:540]))
+        yield Live(folder / "home", agreement, keys, server.url, list(zip(said[500:540], proofs, strict=True)))
     finally:
         stopped = [each.stop() for each in reversed(running)]
     assert set(stopped) == {0}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pausectl.history import receipt
 from pausectl.log.fsck import fsck
+from pausectl.net import client
 from pausectl.wire import proof, tile
 from pausectl.wire.keys import base64
 
@@ -39,6 +41,23 @@ def test_torchwood_reads_it_under_the_witness_policy(call, live, tmp_path):
     assert done.stdout.split() == ["ok", live.agreement.document.log.origin, str(live.size)], done.stderr
 
 
+def test_our_fsck_finds_no_damage_while_it_grows(live, world):
+    """Files of commits under way, and partial tiles that are removed, are nobody's fault."""
+    more = [raw for _, raw, _ in world.said[540:]]
+    assert len(more) > 20
+    before, rounds = live.size, 0
+    with ThreadPoolExecutor(2) as pool:
+        adding = [pool.submit(submit, live.url, raw) for raw in more]
+        while not all(each.done() for each in adding) or rounds < 5:
+            assert fsck(live.home, live.agreement, jobs=1) == []
+            assert fsck(live.url, live.agreement, jobs=1) == []
+            rounds += 1
+        for each in adding:
+            each.result()
+    assert live.size >= before + len(more)
+    assert fsck(live.home, live.agreement) == []
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_tesseras_fsck_and_ours_find_no_damage_in_it(call, live, tmp_path, workers):
     (tmp_path / "log.pub").write_text(live.vkey)
@@ -53,6 +72,10 @@ def test_tessera_clones_it(call, live, tmp_path):
     assert done.returncode == 0, done.stderr
     for place in (*tile.tiles_for(live.size), *tile.bundles_for(live.size)):
         assert (tmp_path / "clone" / place.path).read_bytes() == (live.public / place.path).read_bytes(), place.path
+
+
+def submit(url: str, entry: bytes) -> None:
+    assert client.post(f"{url}/add", entry, timeout=30, max_bytes=1 << 16).status == 200
 
 
 # ── receipts ──

@@ -170,6 +170,20 @@ def test_our_reader_reads_tesseras_log(theirs, publish):
         assert sorted(read(open_source(source), key)) == sorted(b"entry %d" % index for index in range(700))
 
 
+def test_our_fsck_takes_tesseras_log_with_its_superseded_tiles_and_names_what_is_damaged(theirs, tmp_path):
+    """Only Tessera's own state is no file of a log."""
+    place, key = theirs
+    assert list(place.rglob("*.p/*")), "no partial tile was superseded"
+    assert {found.path.split("/")[0] for found in fsck(place, key)} <= {".state"}
+    shutil.copytree(place, tmp_path / "log", ignore=shutil.ignore_patterns(".state"))
+    spare = next(path for path in (tmp_path / "log/tile/0").rglob("*.p/*") if path.parent.name != "002.p")
+    for path in (spare, tmp_path / "log/tile/entries/001", tmp_path / "log/tile/0/000"):
+        path.chmod(0o644)
+        path.write_bytes(flip(path.read_bytes()))
+    expected = {"tile/entries/001", "tile/0/000", spare.relative_to(tmp_path / "log").as_posix()}
+    assert {found.path for found in fsck(tmp_path / "log", key)} == expected
+
+
 def test_our_reader_refuses_a_flipped_byte_in_tesseras_log(theirs, tmp_path):
     from pausectl.errors import Forged
 
