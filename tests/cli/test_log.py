@@ -278,3 +278,26 @@ def test_the_witness_names_of_an_agreement_make_no_paths_elsewhere(run, tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {"agreement", "log", "witness", "a"}
     assert {path.name for path in (tmp_path / "a" / "b").iterdir()} == {"home"}
     assert run("verify", tmp_path / "a" / "b" / "home" / "log", "--agreement", tmp_path / "agreement").code == 3
+
+
+def test_receipts_are_kept_and_checked_without_the_log(run, home, fresh, envelope, operator, tmp_path):
+    agreed = ("--agreement", home / "agreement.json")
+    done = run("log", "add", envelope, "--log", fresh, *operator(home), "--now", "2026-06-22T01:00:00Z", "--receipts",
+               tmp_path / "r")  # fmt: skip
+    assert done.code == 0, done.err
+    assert run("proof", "check", tmp_path / "r" / "2.tlog-proof", envelope, *agreed).code == 0
+    before = (tmp_path / "r" / "2.tlog-proof").read_bytes()
+    again = run("log", "add", envelope, "--log", fresh, *operator(home), "--now", "2026-06-22T02:00:00Z", "--receipts",
+                tmp_path / "r")  # fmt: skip
+    assert again.code == 0, again.err
+    assert again.json["duplicate"]
+    assert (tmp_path / "r" / "2.tlog-proof").read_bytes() != before
+    assert run("proof", "check", tmp_path / "r" / "2.tlog-proof", envelope, *agreed).code == 0
+
+
+def test_there_is_no_receipt_before_there_is_a_quorum(run, home, fresh, envelope, tmp_path):
+    done = run("log", "add", envelope, "--log", fresh, "--key", home / "keys" / "ledgerco.key", "--receipts",
+               tmp_path / "r")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "no proof yet" in done.err
+    assert list((tmp_path / "r").iterdir()) == []

@@ -51,6 +51,8 @@ def test_a_log_is_made_cosigned_and_read(run, place, home):
     assert run("log", "fsck", home, "--agreement", place / "agreement.json").code == 0
     judged = run("verify", home / "log", "--agreement", place / "agreement.json", "--json")
     assert judged.json["log"]["size"] == 2
+    shown = run("log", "show", home)
+    assert [note.parse_vkey(line).type for line in shown.out.splitlines()] == [note.TYPE_ED25519, note.TYPE_MLDSA44]
     again = run("log", "cosign", "--log", home, *operator(place), "--now", "2026-06-22T02:00:00Z")
     assert again.code == 0, again.err
 

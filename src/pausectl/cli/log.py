@@ -14,19 +14,20 @@ from typing import Any
 import click
 
 from pausectl.cli.asking import Given, given, key_files, ready, witness_option
-from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read
+from pausectl.cli.files import agreement_option, key_option, load_agreement, load_key, moment, naming, read, write
 from pausectl.cli.fsck import fsck
 from pausectl.cli.pairs import load_public, load_second, mldsa_option, with_keys
 from pausectl.cli.serving import limits, say, serving_options
 from pausectl.cli.serving import serve as serve_doors
 from pausectl.errors import UsageFault
-from pausectl.log import homes
+from pausectl.log import homes, pins
 from pausectl.log.commit import Committer
 from pausectl.log.log import Log
 from pausectl.log.mirrors import Mirrors
 from pausectl.log.storage.config import Places
 from pausectl.report.inert import safe
 from pausectl.wire import dsse, note
+from pausectl.wire.proof import SUFFIX
 
 
 def log_options(*, required: bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -148,6 +149,11 @@ def join(home: Path, agreement_file: Path, key_file: Path, mldsa_file: Path | No
 @click.argument("envelopes", nargs=-1, required=True, type=click.Path(path_type=Path))
 @log_options()
 @memory_option
+@click.option(
+    "--receipts",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the proof of each entry goes, INDEX.tlog-proof, once the checkpoint is cosigned.",
+)
 def add(envelopes: tuple[Path, ...], **options: Any) -> int:  # noqa: ANN401
     """Add ENVELOPES to a log and have the checkpoint cosigned; prints one JSON line for each."""
     return add_to(envelopes, **options)
@@ -161,6 +167,7 @@ def add_to(
     mldsa_file: Path | None,
     witnesses: tuple[str, ...],
     now: str | None,
+    receipts: Path | None = None,
 ) -> int:
     """Add, say where each entry stands, have the checkpoint cosigned; nothing is added if anything here is unfit."""
     entries = [read(path, 1 << 17).removesuffix(b"\n") for path in envelopes]
@@ -171,11 +178,25 @@ def add_to(
             with naming(path):
                 dsse.parse(entry)
                 opened.admit(entry)
-        for path, each in zip(envelopes, opened.add(entries), strict=True):
+        if receipts is not None:
+            receipts.mkdir(parents=True, exist_ok=True)
+        added = opened.add(entries)
+        for path, each in zip(envelopes, added, strict=True):
             answer = {"file": str(path), "index": each.index, "id": each.statement_id, "duplicate": each.duplicate}
             click.echo(json.dumps(answer))
         _publish(opened, home, told, instant)
+        if receipts is not None:
+            for index in sorted({each.index for each in added}):
+                _keep_proof(opened, receipts / f"{index}{SUFFIX}", index)
     return 0
+
+
+def _keep_proof(opened: Log, path: Path, index: int) -> None:
+    """The proof of an entry in a file, newer than one that is there; none where readers would not take it yet."""
+    if opened.cosigned and index < opened.published_size:
+        write(path, opened.prove(index), replace=True)
+    else:
+        click.echo(f"{path}: no proof yet, since no quorum has cosigned a checkpoint with this entry", err=True)
 
 
 @log.command()
@@ -253,10 +274,11 @@ def serve(
 @click.option("--contact", help="logs-v0: whom a witness's operator writes to.")
 def show(home: Path, form: str, qpd: int, contact: str | None) -> int:
     """Print what others configure to witness or read the log in HOME."""
-    vkey = note.format_vkey(load_agreement(home / "agreement.json").log_key)
+    keys = pins.kept(home, load_agreement(home / "agreement.json")).log_pair
     if form == "vkey":
-        click.echo(vkey)
+        click.echo("\n".join(map(note.format_vkey, keys)))
         return 0
+    vkey = note.format_vkey(keys[0])
     if contact is None or not contact.isprintable() or not contact.strip():
         raise UsageFault("logs-v0 needs a --contact of one line")
     click.echo(f"logs/v0\nvkey {vkey}\nqpd {qpd}\ncontact {contact.strip()}")
