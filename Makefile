@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements-dev.txt requirements-oracle.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check vectors pages bench fuzz faults lock
+.PHONY: help demo test check vectors pages bench fuzz faults lock stores
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ fuzz: $(READY) ## throw damaged bytes at the parsers
 
 faults: $(READY) ## kill, cut, fill, tear: what is acknowledged must stay (ARGS=--quick for ten minutes)
 	$(BIN)/python tests/faults/run.py $(ARGS)
+
+stores: $(READY) ## long trials of stores: races, and processes and servers that are killed again and again
+	PAUSECTL_KILLS=40 PAUSECTL_RACES=1000 $(BIN)/python -m pytest -s -q $(ARGS) tests/log/test_stores.py \
+	  tests/log/test_two_writers.py -k "promises or racing or killed or dies"
 
 lock: ## compile the lock files again (needs pip-tools)
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCKER) $(COMPILE) -o requirements.txt pyproject.toml

@@ -15,6 +15,7 @@ from typing import Any
 from pausectl import durable
 from pausectl.durable import Disk
 from pausectl.log import index, sequencer
+from pausectl.log.held import Held
 from pausectl.log.log import Admission, Log
 from pausectl.log.storage import posix
 from pausectl.wire import cosignature, witness
@@ -123,13 +124,13 @@ def trust_cache() -> Callable[[], None]:
 
 def believe_index() -> Callable[[], None]:
     """What the index says is the answer; what is returned takes it back."""
-    leaf, weight = Log._leaf, index._weight
+    leaf, weight = Held.leaf, index._weight
 
     def undo() -> None:
-        Log._leaf, index._weight = leaf, weight
+        Held.leaf, index._weight = leaf, weight
 
     index._weight = lambda *_: 0
-    Log._leaf = lambda self, statement_id: self._index.find(statement_id)
+    Held.leaf = lambda self, statement_id: self._index.find(statement_id)
     return undo
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +21,8 @@ from pausectl.log.storage.seams import Absent
 from pausectl.sim import check_store
 from pausectl.sim.stores import PROPERTIES, AtUrls
 
-RACES = 100
+#: How many races of each kind; more in `make stores`.
+RACES = int(os.environ.get("PAUSECTL_RACES", "50"))
 
 
 class InMemory:

@@ -31,7 +31,7 @@ from pausectl.wire.tile import bundles_for
 
 HAMMER = Path(__file__).parent / "hammer.py"
 #: How often a process is killed, for each kind of store; more by hand.
-KILLS = int(os.environ.get("PAUSECTL_KILLS", "4"))
+KILLS = int(os.environ.get("PAUSECTL_KILLS", "2"))
 
 
 def entries_of(store, size: int, root: bytes) -> list[bytes]:

@@ -16,19 +16,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from pausectl.agreement.document import TYPE, Agreement
+from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import seconds
 from pausectl.durable import Disk
-from pausectl.errors import Broken, Malformed, Refused, Unavailable, UsageFault
-from pausectl.history.authority import objection
-from pausectl.history.decode import Decoded, decode
+from pausectl.errors import Broken, Refused, Unavailable, UsageFault
+from pausectl.history.decode import Decoded
 from pausectl.log import admission, homes, marks, mirrors, pins, publish
+from pausectl.log.held import Held
 from pausectl.log.index import Index
 from pausectl.log.panel import Panel
 from pausectl.log.publish import Witness
@@ -40,7 +40,7 @@ from pausectl.log.storage.config import Places
 from pausectl.log.storage.seams import Store
 from pausectl.predicates.checkpoint import Mark
 from pausectl.registry import enforces
-from pausectl.wire import dsse, note, tile
+from pausectl.wire import note
 from pausectl.wire.keys import Signer
 from pausectl.wire.tile import WIDTH, Bundle
 
@@ -92,6 +92,7 @@ class Log:
             self._quorate = lru_cache(4)(partial(publish.quorate, agreement=agreement))
             known, also = self._index.book.recent, (second,) if second else ()
             self._sequencer = Sequencer(agreement.log_key, signer, store, known, self._quorate, memory, also)
+            self._held = Held(self._index, self._sequencer, agreement, self._party)
             store.clear()
             self._begin()
             self._follow()
@@ -188,7 +189,7 @@ class Log:
     @property
     def mark_due_at(self) -> int | None:
         """From when on (POSIX seconds) `cosign` will write a mark; None while there is nothing for one to cover."""
-        book, interval = self._index.book, self.agreement.document.log.mark_interval_seconds
+        book, interval = self._held.book, self.agreement.document.log.mark_interval_seconds
         plain, late = marks.due_at(book, interval), mirrors.due_at(book, interval)
         if late is None or self._vouched() is None:
             return plain
@@ -197,7 +198,7 @@ class Log:
     def _vouched(self) -> note.Note | None:
         """What is published, if mirrors have it all."""
         shown = self.mirrors() if self.published_size <= self.size else ()
-        return mirrors.vouched(self.checkpoint, shown, self.agreement, self._index.book) if shown else None
+        return mirrors.vouched(self.checkpoint, shown, self.agreement, self._held.book) if shown else None
 
     @property
     def cosigned(self) -> bool:
@@ -290,16 +291,18 @@ class Log:
         return decoded.id
 
     def _admit_mark(self, decoded: Decoded) -> None:
-        if isinstance(decoded.claim, Mark) and self._leaf(decoded.id) is None:
+        if isinstance(decoded.claim, Mark) and self._held.leaf(decoded.id) is None:
             root_at = self._sequencer.tiles.root
-            admission.admit_mark(decoded.claim, self.agreement, self._index.book, self.size, root_at)
+            admission.admit_mark(decoded.claim, self.agreement, self._held.book, self.size, root_at)
 
     def _place(self, batch: Sequence[tuple[bytes, str]], own: int | None) -> list[Admission]:
         """Where each of (entry, statement id) stands, after appending as one commit what stands nowhere.
 
         own: what stands there from this leaf on was not there before, though it is now.
         """
-        held = {statement_id: self._leaf(statement_id) for statement_id in {statement_id for _, statement_id in batch}}
+        held = {
+            statement_id: self._held.leaf(statement_id) for statement_id in {statement_id for _, statement_id in batch}
+        }
         fresh: dict[str, bytes] = {}
         told: set[str] = set()
         answers = []
@@ -314,24 +317,6 @@ class Log:
         self.append([(entry, statement_id) for statement_id, entry in fresh.items()])
         return answers
 
-    def _leaf(self, statement_id: str) -> int | None:
-        """The first leaf with this statement to effect; the index has no checksums, so what it says is looked up."""
-        with suppress(Broken):
-            leaf = self._index.find(statement_id)
-            if leaf is None or self._holds(leaf, statement_id):
-                return leaf
-        self._remake_index()
-        return self._index.find(statement_id)
-
-    def _holds(self, leaf: int, statement_id: str) -> bool:
-        if leaf >= self.size:
-            return False
-        place = Bundle(leaf // WIDTH, min(WIDTH, self.size - leaf // WIDTH * WIDTH))
-        try:
-            return dsse.parse(self._sequencer.tiles.bundle(place)[leaf % WIDTH]).statement_id == statement_id
-        except Malformed:
-            return False
-
     def append(self, batch: Sequence[tuple[bytes, str]]) -> int:
         """Append (entry, statement id) as one commit, with no questions asked; the index of the first.
 
@@ -344,10 +329,10 @@ class Log:
             self._reload()
         first = self._sequencer.append([entry for entry, _ in batch])
         try:
-            self._enter(first, batch)
+            self._held.enter(first, batch)
         except Broken:
             try:
-                self._remake_index()
+                self._held.remake()
             except Broken:
                 self.close()
                 raise
@@ -373,11 +358,11 @@ class Log:
         self._complaints = ()
         if not self.store.exclusive and (self._sequencer.adrift or self.store.head.read() != self._sequencer.head):
             self._reload()  # witnesses may have seen more than this process
-        late = mirrors.due_at(self._index.book, self.agreement.document.log.mark_interval_seconds)
+        late = mirrors.due_at(self._held.book, self.agreement.document.log.mark_interval_seconds)
         if late is not None and late <= now and (vouched := self._vouched()):
             self._mark(vouched)
         signed = self._cosigned(witnesses)
-        book = self._index.book
+        book = self._held.book
         if marks.due(book, self.agreement.document.log.mark_interval_seconds, now):
             chosen = marks.minimal(signed, self.agreement, book)
             if chosen is None:
@@ -389,7 +374,7 @@ class Log:
 
     def _mark(self, chosen: note.Note) -> None:
         """Log a mark with these lines."""
-        mark = marks.write(chosen, self.agreement, self._party, self._index.book.marks, self._signer)
+        mark = marks.write(chosen, self.agreement, self._party, self._held.book.marks, self._signer)
         try:
             self.append([(mark.raw, mark.statement_id)])
         except Adrift as error:
@@ -439,48 +424,9 @@ class Log:
 
     def _follow(self) -> None:
         """Bring everything that is derived up to the tree."""
-        try:
-            self._catch_up()
-        except Broken:
-            self._remake_index()
+        self._held.follow()
         # What witnesses probably remember; if not, they say so, which costs a second request.
-        self._cosigned_size = self._sequencer.published_size if self.cosigned else self._index.book.mark_size
-
-    def _catch_up(self) -> None:
-        """Bring the index up to the tree, from the beginning if it is one of another tree."""
-        tiles = self._sequencer.tiles
-        book = self._index.book
-        if book.size > tiles.size or tiles.root(book.size) != book.root:
-            self._index.reset()
-        start = self._index.book.size
-        for bundle in tile.bundles_for(tiles.size, start):
-            entries = tiles.bundle(bundle)
-            first = bundle.index * WIDTH
-            skipped = max(start - first, 0)
-            self._enter(first + skipped, [(entry, self._effective_id(entry)) for entry in entries[skipped:]])
-
-    def _remake_index(self) -> None:
-        """Whatever is wrong with a file that is derived, a new one has not got it."""
-        self._index.reset()
-        self._catch_up()
-
-    def _effective_id(self, entry: bytes) -> str:
-        decoded: Decoded = decode(entry, self.agreement.keys)
-        if decoded.unknown is not None:
-            return decoded.id if decoded.unknown == TYPE and decoded.id == self.agreement.digest else ""
-        return "" if objection(decoded, self.agreement) else decoded.id
-
-    def _enter(self, first: int, batch: Sequence[tuple[bytes, str]]) -> None:
-        """Bring the index up to the entries that now stand from `first` on."""
-        if not batch:
-            return
-        tiles, book = self._sequencer.tiles, self._index.book
-        for leaf, (entry, _) in enumerate(batch, start=first):
-            book = marks.follow(book, leaf, entry, self.agreement, tiles.root, self._party)
-        size = first + len(batch)
-        book = replace(book, size=size, root=tiles.root(size), recent=self._sequencer.recent)
-        leaves = [(statement_id, leaf) for leaf, (_, statement_id) in enumerate(batch, start=first) if statement_id]
-        self._index.record(leaves, book)
+        self._cosigned_size = self._sequencer.published_size if self.cosigned else self._held.book.mark_size
 
 
 def _operator(agreement: Agreement, signer: Signer, second: Signer | None) -> str:
