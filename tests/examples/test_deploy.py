@@ -64,7 +64,7 @@ def nginx(tmp_path):
     """nginx with our configuration on a free port of loopback, over files in tmp_path/log; its URL."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if program is None:
-        pytest.skip("nginx is not installed")
+        pytest.skip("nginx is absent")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     own = text("nginx.conf").replace("listen 80;", f"listen 127.0.0.1:{port};")

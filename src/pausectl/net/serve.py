@@ -30,6 +30,7 @@ except ImportError as error:
     raise UsageFault("a server needs more than is installed", hint="pip install 'pausectl[log]'") from error
 
 from pausectl.net.limits import Limits
+from pausectl.registry import enforces
 
 __all__ = ["application", "serve"]
 
@@ -44,7 +45,12 @@ _OTHER_FILES = 256
 class _Embedded(Server):
     """Granian on a socket that is bound already: two servers cannot share a port by mistake, and 0 is a free one."""
 
+    @enforces("HTTP-9")
     def __init__(self, app: ASGIApp, bound: socket.socket, limits: Limits) -> None:
+        """Set up one worker of HTTP/1.1 and nothing else.
+
+        [HTTP-9] A server MUST close a connection on which no whole head of a request has come after its header time.
+        """
         super().__init__(
             app,
             interface=Interfaces.ASGINL,
