@@ -36,7 +36,7 @@ Each of these in a terminal of its own:
   pausectl witness serve {home}/wharf --key {home}/keys/wharf.key --listen 127.0.0.1:8101
   pausectl witness serve {home}/xylem --key {home}/keys/xylem.key --listen 127.0.0.1:8102
   pausectl log serve {home}/log --key {home}/keys/ledgerco.key --listen 127.0.0.1:8100 \\
-      --witness http://127.0.0.1:8101 --witness http://127.0.0.1:8102
+      --witness http://127.0.0.1:8101 --witness http://127.0.0.1:8102 --mirror http://127.0.0.1:8103
   pausectl mirror http://127.0.0.1:8100 {home}/pool --agreement {home}/agreement.json --key {home}/keys/pool.key \\
       --listen 127.0.0.1:8103
 

@@ -42,9 +42,7 @@ from pausectl.report.inert import safe
 )  # fmt: skip
 @click.option("--mldsa-key", "mldsa_file", type=click.Path(path_type=Path), help="Its ML-DSA-44 key, of the same name.")
 @click.option("--once", is_flag=True, help="Visit the log once, and end.")
-@click.option(
-    "--every", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds between two visits."
-)
+@click.option("--every", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds between two visits.")
 @click.option("--listen", metavar="HOST:PORT", help="Serve what is held. Port 0: any.")
 @click.option(
     "--compare", "others", multiple=True, metavar="URL",

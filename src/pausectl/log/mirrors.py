@@ -25,7 +25,7 @@ from pausectl.registry import enforces
 from pausectl.wire import cosignature, note
 from pausectl.wire.note import Note
 
-EVERY_SECONDS = 10.0
+EVERY_SECONDS = 5.0
 _TIMEOUT_SECONDS = 5.0
 
 
