@@ -215,7 +215,7 @@ def test_our_mirror_holds_tesseras_log_file_by_file(theirs, publish, tmp_path, c
     assert size == 700
     for each in (*tile.tiles_for(size), *tile.bundles_for(size)):
         assert (tmp_path / "copy/log" / each.path).read_bytes() == (place / each.path).read_bytes(), each.path
-    assert fsck(tmp_path / "copy/log", key) == []
+    assert fsck(tmp_path / "copy/log", key) == fsck(tmp_path / "copy", key) == []
     (tmp_path / "log.pub").write_text(note.format_vkey(key))
     assert check(call, publish(tmp_path / "copy/log") + "/", tmp_path / "log.pub") == ""
 

@@ -260,6 +260,26 @@ def test_a_log_that_lies_in_a_store_is_checked_there(world, files, parties, tmp_
     assert {each.path for each in fsck(world.home, parties[2], jobs=1)} > {"state/head"}
 
 
+def test_what_a_mirror_of_the_agreement_signed_is_no_damage_and_what_it_did_not_is(tmp_path):
+    from pausectl.sim import terms
+    from pausectl.wire import cosignature, note
+
+    roll = terms.Roll(mirrors=("quarry",))
+    keys = {name: terms.demo_key(name) for name in terms.names(roll)}
+    agreement = terms.agree(roll, keys)
+    files = grown(agreement, keys, roll, 300)
+    signed, mirror = note.parse(files["checkpoint"]), agreement.mirror_keys["quarry"]
+    for name, expected in (("quarry", []), ("wharf", ["checkpoint"])):
+        line = cosignature.cosign(signed.text, mirror.name, keys[name], 9)
+        if name != "quarry":  # its key's id, and another's signature
+            genuine = cosignature.cosign(signed.text, mirror.name, keys["quarry"], 9)
+            line = note.Signature(line.name, genuine.key_id, line.payload)
+        for path, data in (files | {"checkpoint": note.add(signed, [line]).raw}).items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(data)
+        assert [each.path for each in fsck(tmp_path, agreement)] == expected
+
+
 # ── memory ──
 
 

@@ -35,7 +35,7 @@ def fsck(
 ) -> int:
     """Hash everything in PLACE again and list all damage; exit code 4 if there is any.
 
-    PLACE is a log's home directory, a public log directory, a bundle or a URL; nothing is changed there.
+    PLACE is the directory of a log or a mirror, or the public part of one, a bundle or a URL; nothing is changed there.
     """
     trusted = _trusted(agreement_file, vkey)
     keeps = Resume(resume) if resume else None

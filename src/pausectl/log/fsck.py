@@ -63,7 +63,7 @@ def fsck(
     jobs: int | None = None,
     resume: Resume | None = None,
 ) -> list[Damage]:
-    """All damage to a log's home directory, or to its public files alone, sorted by path; [] if it is whole.
+    """All damage to a log's home directory or a mirror's, or to public files alone, sorted by path; [] if it is whole.
 
     place: a directory, a bundle or a URL. trusted: the agreement, or for a log that has none its key. jobs: processes,
     as many as there are cores if None. UsageFault if there is no such place or `resume` is of another, Unavailable if
@@ -116,7 +116,7 @@ class _Survey:
         """Check everything."""
         if self._agreement:
             self._agreement = self._agreement.resolve(self._keys(self._agreement))
-        if self._home:
+        if self._home and not _is_mirrors(self._home):
             self._check_home(self._home)
         shown = self._checkpoint()
         waits = bool(shown and self._register and self._quorate and shown.size < self._register.size)
@@ -227,11 +227,13 @@ class _Survey:
             opened, signed = self._open(raw), note.parse(raw)
             if self._agreement:
                 cosignature.together(signed, list(self._agreement.witness_pairs.values()))
+                cosignature.together(signed, list(self._agreement.mirror_pairs.values()))
         except PausectlError as error:
             self._blame(CHECKPOINT_PATH, str(error))
             return None
         if self._agreement:
-            owners = (self._agreement.log_pair, *self._agreement.witness_pairs.values())
+            cosigners = (*self._agreement.witness_pairs.values(), *self._agreement.mirror_pairs.values())
+            owners = (self._agreement.log_pair, *cosigners)
             known = {(key.name, key.key_id) for own in owners for key in own}
             for line in signed.signatures:
                 if (line.name, line.key_id) not in known:
@@ -283,6 +285,11 @@ def _is_there(place: Place, path: str) -> bool:
         return place.read(path) is not None
     except Malformed:
         return False
+
+
+def _is_mirrors(home: Path) -> bool:
+    """Whether a directory is a mirror's, which has a log's public files but neither its key nor its register."""
+    return (home / "state" / "seen").is_dir() and not (home / "state" / "head").exists()
 
 
 def _written_to(home: Path) -> bool:
