@@ -66,7 +66,8 @@ def main() -> None:
     with opened(folder) as log, Committer(log, [partial(cosign, name, key)]) as writer:
         found = doors(log.store, writer, FREE)
         if kind == "hashed":
-            found = [*found[:-1], Door("POST", "/add", partial(hashed, writer), max_body=65_535, inline=True)]
+            add = Door("POST", "/add", partial(hashed, writer), max_body=65_535, inline=True)
+            found = [add, *(door for door in found if door.path != "/add")]
         serve(application(found, limits=FREE, write=lambda _: None), "127.0.0.1", 0, announce=print, limits=FREE)
 
 
