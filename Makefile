@@ -42,7 +42,7 @@ pages: $(READY) ## write the generated parts of specs/ and README again; git mus
 bench: $(READY) ## measure (ARGS=--quick for a short run)
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
-fuzz: $(READY) ## throw damaged bytes at the parsers
+fuzz: $(READY) ## throw a million damaged inputs at the parsers and the HTTP doors
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 faults: $(READY) ## kill, cut, fill, tear: what is acknowledged must stay (ARGS=--quick for ten minutes)

@@ -20,6 +20,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from math import ceil
 from pathlib import Path
 from random import Random
 
@@ -107,7 +108,7 @@ def plan(inputs: int, only: str | None) -> list[tuple[str, int, int]]:
     """(name, start, end) of every chunk; each parser gets its share."""
     chosen = [target for target in targets().values() if only in (None, target.name)]
     whole = sum(target.share for target in chosen)
-    counts = {target.name: max(round(inputs * target.share / whole), len(target.seeds)) for target in chosen}
+    counts = {target.name: max(ceil(inputs * target.share / whole), len(target.seeds)) for target in chosen}
     return [(name, at, min(at + _CHUNK, count)) for name, count in counts.items() for at in range(0, count, _CHUNK)]
 
 
