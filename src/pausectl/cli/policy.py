@@ -22,7 +22,7 @@ from pausectl.wire.policy import Group, Policy
 
 @click.group()
 def policy() -> None:
-    """Logs and witnesses as a file for other programs (C2SP tlog-policy)."""
+    """Export, show or check a policy: logs and witnesses as a file for other programs (C2SP tlog-policy)."""
 
 
 @policy.command()
