@@ -124,7 +124,7 @@ def vkey(text: str) -> tuple[str, bytes, int, bytes]:
 class Agreement:
     """A trusted agreement: AGR-2 to AGR-5, with the id that stands in every header."""
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, log: int = 0) -> None:
         entry = Entry(raw.removesuffix(b"\n"))
         terms, self.id, said = entry.said, entry.id, write_json(entry.said).encode()
         need(entry.subjects == [{"digest": {"sha256": sha(said).hex()}, "name": terms["name"]}], "subject")
@@ -132,13 +132,14 @@ class Agreement:
         public = {who["id"]: [unbase64(key["public"]) for key in who["keys"]] for who in terms["principals"]}
         self.keys = {who: {keyid(key): key for key in keys} for who, keys in public.items()}
         self.bodies = {one["id"]: (one["members"], one["threshold"]) for one in terms["bodies"]}
-        self.log, policy = vkey(terms["log"]["vkey"]), terms["witnesses"]
+        policy, logs = terms["witnesses"], [terms["log"], *terms["log"]["successors"]]
+        self.log = vkey(logs[log]["vkey"])
         self.witnesses, self.quorum = [vkey(one["vkey"]) for one in policy["members"]], policy["quorum"]
         names, _, kinds, publics = zip(*self.witnesses, strict=True)
         distinct = {len(set(own)) for own in (names, publics, [one["principal"] for one in policy["members"]])}
         need(distinct == {len(names)} and set(kinds) == {4}, "witnesses: names, keys and principals, of type 4")
         need(policy["faulty"] < self.quorum and 2 * self.quorum > len(names) + policy["faulty"], "witnesses: quorum")
-        logs, mirrors = [terms["log"], *terms["log"]["successors"]], terms["mirrors"]
+        mirrors = terms["mirrors"]
         keys, cosigners = [vkey(one["vkey"]) for one in logs], [vkey(one["vkey"]) for one in mirrors["members"]]
         need([key[::2] for key in keys] == [(one["origin"], 1) for one in logs], "log: its key")
         need(all(key[2] == 4 for key in cosigners) and mirrors["quorum"] <= len(cosigners), "mirrors: quorum, or keys")
@@ -151,7 +152,7 @@ class Agreement:
         need(min(len(intake), 1) <= terms["intake"]["quorum"] <= len(intake) and closes, "intake: quorum, or closes")
         need(len(set(intake) - others) == len(intake), "intake: organisations")
         pairs = [(name, one["mldsa44"]) for name, one in zip(names, policy["members"], strict=True)]
-        self.pins = {name: one for name, one in ((terms["log"]["origin"], terms["log"]["mldsa44"]), *pairs) if one}
+        self.pins = {name: one for name, one in ((self.log[0], logs[log]["mldsa44"]), *pairs) if one}
         self.post: dict[tuple[str, bytes], bytes] = {}
         need(self.mark_bytes(names) <= 47_104, "witnesses: no mark has room for so many")
         need(self.signed(entry, "signatories"), "agreement: not signed by enough signatories, or by others")

@@ -22,7 +22,7 @@ from pausectl.errors import Forged, Malformed, PausectlError, UsageFault
 from pausectl.history import receipt
 from pausectl.history.authority import objection
 from pausectl.history.decode import decode
-from pausectl.history.reader import open_ledger, resolve, sight
+from pausectl.history.reader import open_ledger, origin_of, resolve, sight
 from pausectl.history.source import DirectorySource
 from pausectl.predicates import base, catalogue
 from pausectl.predicates.checkpoint import Mark
@@ -153,13 +153,14 @@ def test_the_verifier_says_what_is_expected(path):
     expect, agreement = load(path / "expect.json"), document.parse(its_agreement(path).read_bytes())
     seen = [("seen", (path / "seen").read_bytes())] if (path / "seen").exists() else []
     source, as_of = DirectorySource(path), seconds(expect["as_of"])
+    before = [DirectorySource(log).fetch for log in sorted(path.glob("before/*"))]
     if expect["outcome"] == "ERROR":
         with pytest.raises(Forged) as caught:
-            verify(source.fetch, agreement, as_of=as_of, seen=seen)
+            verify(source.fetch, agreement, before=before, as_of=as_of, seen=seen)
         assert caught.value.exit_code == 4
         assert (expect["findings"], expect["verdicts"]) == ([], {})
         return
-    report = verify(source.fetch, agreement, as_of=as_of, seen=seen)
+    report = verify(source.fetch, agreement, before=before, as_of=as_of, seen=seen)
     bad = {(f.rule, f.outcome, f.lab) for f in report.judgement.findings if f.outcome in {"VIOLATED", "UNPROVEN"}}
     assert bad == {tuple(found) for found in expect["findings"]}
     assert report.verdicts == expect["verdicts"]
@@ -199,7 +200,9 @@ def our_mark(index, raw, agreement):
 @by_name
 def test_the_second_reader_reads_the_same(path):
     raw = its_agreement(path).read_bytes()
-    agreement, trusted = document.parse(raw), second.Agreement(raw)
+    agreement = document.parse(raw)
+    log = agreement.of_log(origin_of((path / "checkpoint").read_bytes())).log_number
+    trusted = second.Agreement(raw, log)
     try:
         ledger = open_ledger(DirectorySource(path).fetch, agreement)
     except Forged:
@@ -228,7 +231,8 @@ def test_statements_have_their_ids_in_both_readers(path):
     entry = decode(raw, under.keys)
     assert [our_id(raw), second.Entry(raw).id] == [told["statement_id"]] * 2
     assert [merkle.leaf_hash(raw).hex(), second.sha(b"\0", raw).hex()] == [told["leaf_hash"]] * 2
-    assert objection(entry, under) is None
+    log = under.of_log(entry.claim.header.log) if entry.claim else under
+    assert objection(entry, log) is None
     assert told["type"] == path.stem == (entry.claim.name if entry.claim else "agreement")
     if not entry.claim:
         assert second.Agreement(raw).id == told["statement_id"] == under.id

@@ -10,6 +10,7 @@ import pytest
 from pausectl.agreement.types import Span, instant
 from pausectl.errors import Malformed, PausectlError, UsageFault
 from pausectl.history.authority import objection
+from pausectl.history.chain import link
 from pausectl.history.decode import decode
 from pausectl.history.reader import open_ledger
 from pausectl.history.replay import LAB_STREAMS
@@ -30,7 +31,7 @@ def world() -> World:
 @pytest.fixture
 def desk(world) -> Desk:
     ledger = open_ledger(world.source().fetch, world.agreement)
-    return Desk(world.agreement, "aurora", (world.keys["aurora"],), counts(ledger, "aurora"))
+    return Desk(world.agreement, "aurora", (world.keys["aurora"],), counts(link(ledger), "aurora"))
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_counts_are_what_the_ledger_holds(world, desk):
 
 def test_counts_of_somebody_who_never_spoke(world):
     ledger = open_ledger(world.source().fetch, world.agreement)
-    assert counts(ledger, "wharf") == {}
+    assert counts(link(ledger), "wharf") == {}
 
 
 def test_numbers_rise_by_one_in_each_stream_on_its_own(world, desk, window):
@@ -90,7 +91,7 @@ def test_a_claim_that_fails_uses_up_no_number(world, desk, window):
 def test_two_desks_on_one_ledger_sign_one_number_twice(world, window):
     """What a lab must not do, since two statements under one number are equivocation: file before you attest again."""
     ledger = open_ledger(world.source().fetch, world.agreement)
-    desks = [Desk(world.agreement, "aurora", (world.keys["aurora"],), counts(ledger, "aurora")) for _ in range(2)]
+    desks = [Desk(world.agreement, "aurora", (world.keys["aurora"],), counts(link(ledger), "aurora")) for _ in range(2)]
     body = inventory(world)
     first, second = (claim_of(world, each.attest(Inventory, body, window)) for each in desks)
     assert first == second  # the same claim: the same statement, which does no harm
@@ -101,7 +102,7 @@ def test_numbers_beyond_a_gap_go_on_after_the_highest(world):
     other.say("aurora", Model, _model("a"), sequence=7)
     other.run()
     ledger = open_ledger(other.source().fetch, other.agreement)
-    assert counts(ledger, "aurora")["models"] == 8
+    assert counts(link(ledger), "aurora")["models"] == 8
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -187,7 +188,7 @@ def test_other_spans_are_refused_with_the_nearest(world, start, end):
 def test_a_desk_signs_with_everything_it_has(world, window):
     """Two keys on one attestation: a reader refuses what is not exactly one signature per suite."""
     ledger = open_ledger(world.source().fetch, world.agreement)
-    two = Desk(world.agreement, "aurora", (world.keys["aurora"], world.keys["avon"]), counts(ledger, "aurora"))
+    two = Desk(world.agreement, "aurora", (world.keys["aurora"], world.keys["avon"]), counts(link(ledger), "aurora"))
     decoded = decode(two.attest(Inventory, inventory(world), window).raw, world.agreement.keys)
     assert objection(decoded, world.agreement) is not None
 

@@ -19,6 +19,7 @@ statements of unknown type, which have no number.
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from pausectl.agreement.types import instant, seconds
 from pausectl.errors import PausectlError
 from pausectl.history import replay
 from pausectl.history.authority import objection
+from pausectl.history.chain import Chain, link
 from pausectl.history.decode import Decoded, decode
 from pausectl.history.reader import Ledger, open_ledger
 from pausectl.predicates.base import Head, Predicate
@@ -40,9 +42,11 @@ from pausectl.predicates.correction import Correction
 from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
 from pausectl.predicates.pause import Declaration, Order
+from pausectl.predicates.succession import Succession
 from pausectl.predicates.usage import Usage
 from pausectl.sim.cheats import PausedTrainer
 from pausectl.sim.evasions import evasions
+from pausectl.sim.ledger import MemorySource
 from pausectl.sim.terms import ANCHOR, Roll
 from pausectl.sim.world import BUSY, DAY, HOUR, QUIET, HonestOperator, Lab, World, digest
 from pausectl.verify.judge import Judgement, Verdict, decide, judge
@@ -179,6 +183,7 @@ def any_world(seed: int, operator: HonestOperator | None = None) -> World:
             "cirrus": ("cirrus-1",),
         },
         intake=((), (), ("quay",), ("quay", "pier", "dock"))[seed % 4],
+        successors=("archive",) if seed % 7 == 3 else (),
     )
     changes: dict[str, Any] = {}
     if seed % 2:
@@ -196,6 +201,7 @@ def any_world(seed: int, operator: HonestOperator | None = None) -> World:
         roll=roll,
         changes=changes,
         operator=operator or HonestOperator(),
+        succeed_at=2 if roll.successors else None,
     )
     world.dice = dice
     if seed % 10 == 0:
@@ -208,13 +214,19 @@ def any_world(seed: int, operator: HonestOperator | None = None) -> World:
 
 @dataclass
 class Case:
-    """A ledger, its entries decoded once, and the instant of judging. liars: labs that count their streams too low."""
+    """Logs that succeed one another, their entries decoded once, and the instant of judging.
 
-    ledger: Ledger
+    liars: labs that count their streams too low.
+    """
+
+    chain: Chain
     entries: list[Decoded]
     as_of: int
-    root_at: Any
     liars: set[str]
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.chain.segments[-1].ledger
 
     @property
     def agreement(self) -> Agreement:
@@ -223,12 +235,17 @@ class Case:
     def judge(self, hidden: frozenset[int] = frozenset()) -> tuple[Judgement, dict[str, Verdict | None]]:
         """What comes out without the entries `hidden`: in their place stands one that says nothing (the agreement)."""
         nothing = Decoded(self.agreement.digest, unknown="agreement")
-        found = Judgement()
+        found, head = Judgement(), self.ledger.head
         history = replay.History(
-            self.agreement, self.ledger.head, self.root_at, as_of=self.as_of, on_settled=found.settled
+            self.agreement, head, self.ledger.tiles.root, as_of=self.as_of, on_settled=found.settled
         )
-        for index, entry in enumerate(self.entries):
-            history.add(index, nothing if index in hidden else entry)
+        history.chain = self.chain
+        for segment in self.chain.segments:
+            history.enter_log(segment)
+            for index in range(segment.first, segment.first + segment.size):
+                history.add(index, nothing if index in hidden else self.entries[index])
+            if segment is not self.chain.segments[-1]:
+                history.leave_log(segment)
         history.finish()
         judge(history, found)
         assert not found.broken
@@ -236,10 +253,15 @@ class Case:
 
 
 def opened(world: World, as_of: int | None = None) -> Case:
-    ledger = open_ledger(world.source().fetch, world.agreement)
-    entries = [decode(raw, world.agreement.keys) for _, raw in ledger.entries()]
+    older = [open_ledger(MemorySource(old.files()).fetch, world.agreement) for old in world.before]
+    chain = link(open_ledger(world.source().fetch, world.agreement), older)
+    entries = []
+    for segment in chain.segments:
+        segment.ledger.tiles.root = functools.cache(segment.ledger.tiles.root)
+        raws = itertools.islice(segment.ledger.entries(), segment.size)
+        entries += [decode(raw, world.agreement.keys) for _, raw in raws]
     liars = {name for name, lab in world.people.items() if getattr(lab, "miscounted", False)}
-    return Case(ledger, entries, ledger.head.by if as_of is None else as_of, functools.cache(ledger.tiles.root), liars)
+    return Case(chain, entries, chain.segments[-1].end.by if as_of is None else as_of, liars)
 
 
 @pytest.fixture(autouse=True)
@@ -252,21 +274,21 @@ def existed_by(case: Case) -> list[int | None]:
     """For each entry the time of the first mark that covers it, if that is not after `as_of`."""
     skew = case.agreement.document.deadlines.clock_skew_seconds
     marks: list[tuple[int, int, int]] = []
-    for index, entry in enumerate(case.entries):
-        if isinstance(entry.claim, Mark) and objection(entry, case.agreement) is None:
+    for segment in case.chain.segments:
+        log = segment.ledger.agreement
+        for index in range(segment.first, segment.first + segment.size):
+            entry = case.entries[index]
+            if not isinstance(entry.claim, Mark) or objection(entry, log) is not None:
+                continue
             try:
-                seen = replay.sight(entry.claim.checkpoint.encode(), case.agreement)
+                seen = replay.sight(entry.claim.checkpoint.encode(), log)
             except PausectlError:
                 continue
-            size, last = seen.checkpoint.size, marks[-1] if marks else (0, 0, 0)
-            if (
-                index >= size > last[0]
-                and seen.by >= last[1]
-                and seen.first >= last[2]
-                and seen.by - seen.first <= skew
-            ):
+            size, last = segment.first + seen.checkpoint.size, marks[-1] if marks else (0, 0, 0)
+            rises = index >= size > last[0] and seen.by >= last[1] and seen.first >= last[2]
+            if rises and seen.by - seen.first <= skew:
                 marks.append((size, seen.by, seen.first))
-    marks.append((len(case.entries), case.ledger.head.by, 0))
+        marks.append((segment.first + segment.size, segment.end.by, segment.end.first))
     times = [next(by for size, by, _ in marks if size > index) for index in range(len(case.entries))]
     return [by if by <= case.as_of else None for by in times]
 
@@ -314,7 +336,12 @@ def numbered(case: Case) -> tuple[dict[Place, int], set[Place]]:
     twins: set[Place] = set()
     for index, (by, entry) in enumerate(zip(existed_by(case), case.entries, strict=True)):
         claim = entry.claim
-        if by is None or claim is None or isinstance(claim, Mark) or objection(entry, case.agreement) is not None:
+        if (
+            by is None
+            or claim is None
+            or isinstance(claim, Mark | Succession)
+            or objection(entry, case.agreement) is not None
+        ):
             continue
         place = (claim.header.party, claim.header.stream, claim.header.sequence)
         if place in first:
@@ -497,6 +524,18 @@ def test_hiding_helps_nobody_in_an_honest_world_and_harms_nobody(windows, intake
     assert outcomes <= {Verdict.CONSISTENT, Verdict.INCONCLUSIVE, None}
 
 
+@pytest.mark.parametrize("windows", [3, 7])
+def test_hiding_helps_nobody_where_a_log_succeeded_another(windows):
+    """Whatever is taken out, of either log; a log that is not at hand at all is SUC-4's."""
+    dice = random.Random(windows)  # noqa: S311
+    roll = Roll(intake=("quay",), successors=("archive", "attic"))
+    case = opened(World(windows=windows, roll=roll, succeed_at=2).run())
+    assert len(case.chain.segments) == 2
+    assert set(case.judge()[1].values()) == {Verdict.CONSISTENT}
+    outcomes = check(case, dice, 60)
+    assert outcomes <= {Verdict.CONSISTENT, Verdict.INCONCLUSIVE, None}
+
+
 @pytest.mark.parametrize("seeds", [range(first, first + 5) for first in range(0, 45, 5)], ids=str)
 def test_hiding_helps_nobody_in_a_world_where_anything_goes(seeds):
     outcomes: set[Verdict | None] = set()
@@ -552,8 +591,9 @@ def test_taking_out_of_a_history_is_like_a_ledger_that_never_held_it(seed):
     world = any_world(seed)
     case = opened(world)
     numbers = {raw: number for number, (_, raw, _) in enumerate(world.said)}
+    entries = [raw for log in (*world.before, world.memory) for raw in log.entries]
     for hidden in subsets(case, covered(case), dice, 3):
-        dropped = {numbers[world.memory.entries[index]] for index in hidden}
+        dropped = {numbers[entries[index]] for index in hidden}
         assert len(dropped) == len(hidden)
         rebuilt = opened(any_world(seed, Dropping(dropped)), case.as_of)
         assert len(rebuilt.entries) < len(case.entries) or not hidden

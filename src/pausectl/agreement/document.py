@@ -48,7 +48,8 @@ class Agreement:
     """A document whose signatures were checked, with what is derived from it.
 
     raw: the envelope as it stands in the ledger. digest: SHA-256 of its PAE. quorum: who signed it. resolved: digest →
-    key of the ML-DSA-44 keys that it names by digest, as far as they are known (`resolve`).
+    key of the ML-DSA-44 keys that it names by digest, as far as they are known (`resolve`). log_number: under which of
+    its logs it is read here, 0 for the first and n for the n-th that may succeed it (`of_log`).
     """
 
     document: Document
@@ -57,6 +58,7 @@ class Agreement:
     quorum: Quorum
     keys: dict[str, tuple[str, PublicKey]] = field(repr=False)
     resolved: Mapping[str, PublicKey] = field(repr=False, default_factory=dict)
+    log_number: int = 0
 
     @property
     def id(self) -> str:
@@ -106,10 +108,36 @@ class Agreement:
             found[chip.sku, None] = max(chip.peak_gflop_per_second.values())
         return found
 
+    # ── one log of several ──
+
+    def of_log(self, origin: str) -> Agreement:
+        """The same agreement, read under another of its logs; as it is, if none of them has this origin."""
+        origins = [log.origin for log in self._logs]
+        return replace(self, log_number=origins.index(origin)) if origin in origins else self
+
+    @property
+    def _logs(self) -> tuple[LogPolicy | Successor, ...]:
+        return (self.document.log, *self.document.log.successors)
+
+    @property
+    def log_pin(self) -> str | None:
+        """Digest of the ML-DSA-44 key that this log has to sign with, too."""
+        return self._logs[self.log_number].mldsa44
+
+    @property
+    def origin(self) -> str:
+        """Of the log that it is read under."""
+        return self._logs[self.log_number].origin
+
+    @cached_property
+    def origins(self) -> tuple[str, ...]:
+        """Of that log and of those that it may have succeeded, oldest first."""
+        return tuple(log.origin for log in self._logs[: self.log_number + 1])
+
     @cached_property
     def log_key(self) -> VerifierKey:
         """The log's note key."""
-        return parse_vkey(self.document.log.vkey)
+        return parse_vkey(self._logs[self.log_number].vkey)
 
     @cached_property
     def witness_keys(self) -> dict[str, VerifierKey]:
@@ -124,9 +152,7 @@ class Agreement:
     @cached_property
     def log_keys(self) -> dict[str, VerifierKey]:
         """Origin → note key of the log and of those that may succeed it, in order."""
-        first = self.document.log
-        later = {log.origin: parse_vkey(log.vkey) for log in first.successors}
-        return {first.origin: self.log_key} | later
+        return {log.origin: parse_vkey(log.vkey) for log in self._logs}
 
     # ── keys that are named by digest ──
 
@@ -134,8 +160,7 @@ class Agreement:
     def pinned(self) -> tuple[str, ...]:
         """Digests of every ML-DSA-44 key that this agreement names: of logs, witnesses and mirrors, in that order."""
         doc = self.document
-        logs: list[LogPolicy | Successor] = [doc.log, *doc.log.successors]
-        named = [*logs, *doc.witnesses.members, *doc.mirrors.members]
+        named = [*self._logs, *doc.witnesses.members, *doc.mirrors.members]
         return tuple(one.mldsa44 for one in named if one.mldsa44)
 
     def resolve(self, found: Iterable[bytes]) -> Agreement:
@@ -157,9 +182,10 @@ class Agreement:
     @cached_property
     def log_pair(self) -> tuple[VerifierKey, ...]:
         """Every key that has to sign for the log; Unavailable if not all are known."""
-        found = self.keys_of(self.document.log)
+        log = self._logs[self.log_number]
+        found = self.keys_of(log)
         if not found:
-            hint = f"it has to be at key/{self.document.log.mldsa44} of the log"
+            hint = f"it has to be at key/{log.mldsa44} of the log"
             raise Unavailable("the log's ML-DSA-44 key, which the agreement pins, is not at hand", hint=hint)
         return found
 

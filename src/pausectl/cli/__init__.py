@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Say what a rule asks, why, and what it cannot see."),
     "agreement": ("agreement", "Draft, sign and show an agreement."),
     "lab": ("lab", "Seal telemetry, attest and submit, as a lab."),
-    "log": ("log", "Run a log: init, join, add, cosign, serve, show, fsck."),
+    "log": ("log", "Run a log: init, join, succeed, add, cosign, serve, show, fsck."),
     "witness": ("witness", "Run a witness: init, add-log, list, show, serve."),
     "mirror": ("mirror", "Keep a checked copy of a log, serve it, and compare what others were shown."),
     "evidence": ("evidence", "Check a file that says that a log signed two histories."),

@@ -22,6 +22,7 @@ from pausectl.cli.proof import read_entry
 from pausectl.errors import Forged, UsageFault
 from pausectl.history import receipt
 from pausectl.history.authority import objection
+from pausectl.history.chain import link
 from pausectl.history.decode import decode
 from pausectl.history.reader import open_ledger
 from pausectl.history.source import open_source
@@ -101,6 +102,9 @@ def open_row(vault: Path, row: int) -> int:
     "--ledger", required=True, help="The log as it stands (directory, bundle or URL): numbers are continued from it."
 )
 @click.option(
+    "--before", multiple=True, metavar="SOURCE", help="A log that this one succeeded: numbers are continued across."
+)
+@click.option(
     "--after",
     multiple=True,
     type=click.Path(path_type=Path),
@@ -119,6 +123,7 @@ def attest(  # noqa: PLR0913, PLR0917 - one for each option
     agreement_file: Path,
     key_file: Path,
     ledger: str,
+    before: tuple[str, ...],
     after: tuple[Path, ...],
     with_files: tuple[Path, ...],
     window: str | None,
@@ -135,7 +140,9 @@ def attest(  # noqa: PLR0913, PLR0917 - one for each option
         agreement, claim, [(str(path), key) for path, key in zip((key_file, *with_files), keys, strict=True)]
     )
     with naming(source.name):
-        counts = desk.counts(open_ledger(source.fetch, agreement), party)
+        newest = open_ledger(source.fetch, agreement)
+        older = [open_ledger(open_source(each).fetch, agreement) for each in before]
+        agreement, counts = newest.agreement, desk.counts(link(newest, older), party)
     for path in after:
         if not desk.count(counts, read(path).removesuffix(b"\n"), agreement, party):
             raise UsageFault(f"expected an envelope that {party} signed under this agreement", where=str(path))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For the operator of a log: init, join, add, cosign, serve, show, fsck."""
+"""For the operator of a log: init, join, succeed, add, cosign, serve, show, fsck."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from pausectl.cli.pairs import load_public, load_second, mldsa_option, with_keys
 from pausectl.cli.serving import limits, say, serving_options
 from pausectl.cli.serving import serve as serve_doors
 from pausectl.errors import UsageFault
-from pausectl.log import homes, pins
+from pausectl.history.reader import open_ledger
+from pausectl.history.source import open_source
+from pausectl.log import homes, pins, succession
 from pausectl.log.commit import Committer
 from pausectl.log.log import Log
 from pausectl.log.mirrors import Mirrors
@@ -87,7 +89,7 @@ _optional_key = click.option("--key", "key_file", envvar="PAUSECTL_KEY", type=cl
 
 @click.group()
 def log() -> None:
-    """Run a log: init, join, add, cosign, serve, show, fsck."""
+    """Run a log: init, join, succeed, add, cosign, serve, show, fsck."""
 
 
 @log.command()
@@ -142,6 +144,41 @@ def join(home: Path, agreement_file: Path, key_file: Path, mldsa_file: Path | No
     agreement = load_agreement(agreement_file)
     with naming(home), Log.join(home, agreement, key, places, second=second) as joined:
         click.echo(f"{places.objects}: {joined.size} {'entry' if joined.size == 1 else 'entries'}", err=True)
+    return 0
+
+
+@log.command()
+@click.argument("home", type=click.Path(path_type=Path))
+@click.option("--from", "old", required=True, metavar="SOURCE", help="The log to go on from: directory, bundle or URL.")
+@click.option("--before", multiple=True, metavar="SOURCE", help="A log that this one succeeded, if it did.")
+@agreement_option
+@key_option
+@mldsa_option
+@witness_option
+@click.option("--now", metavar="TIME", help="The time to sign with, for simulations.")
+def succeed(
+    home: Path,
+    old: str,
+    before: tuple[str, ...],
+    agreement_file: Path,
+    key_file: Path,
+    mldsa_file: Path | None,
+    witnesses: tuple[str, ...],
+    now: str | None,
+) -> int:
+    """Make a log in HOME that goes on where another one ended: --key is that of a successor in the agreement."""
+    key, second, instant, place = load_key(key_file)[1], load_second(mldsa_file), _instant(now), open_source(old)
+    trusted = load_agreement(agreement_file)
+    with naming(place.name):
+        last = open_ledger(place.fetch, trusted)
+    earlier = [open_ledger(open_source(each).fetch, trusted) for each in before]
+    agreement = succession.successor(last.agreement, key)
+    told = given(witnesses, agreement)
+    with naming(place.name):
+        entry = succession.begin(last, earlier, agreement, key)
+    with naming(home), Log.create(home, agreement, key, instant, second=second, succession=entry.raw) as made:
+        _publish(made, home, told, instant)
+        click.echo(f"{home / 'log'}: {agreement.origin} goes on from {last.agreement.origin} at {last.size}", err=True)
     return 0
 
 
@@ -245,7 +282,7 @@ def serve(
             raise UsageFault("--witness is needed", hint="nothing is acknowledged without a quorum of cosignatures")
         numbers = server.Numbers()
         writer = Committer(opened, ready(told, opened.agreement, home, 0), say=say, watch=numbers.watch)
-        others = Mirrors(mirror_urls, opened.agreement.document.log.origin, writer.nudge)
+        others = Mirrors(mirror_urls, opened.agreement.origin, writer.nudge)
         opened.mirrors = others.shown
         with writer, others:
             numbers.follow(writer)

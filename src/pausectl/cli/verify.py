@@ -24,6 +24,9 @@ from pausectl.verify.resume import Resumption
 @click.command()
 @click.argument("source")
 @agreement_option
+@click.option(
+    "--before", multiple=True, metavar="SOURCE", help="A log that this one succeeded, back to the agreement's first."
+)
 @click.option("--lab", help="Report on this lab only.")
 @click.option("--at", "at", metavar="TIME", help="Judge as of this instant instead of that of the newest checkpoint.")
 @click.option(
@@ -55,10 +58,11 @@ def verify(as_json: bool, evidence_file: Path | None, **options: Any) -> int:  #
     return report.exit_code
 
 
-def _verify(
+def _verify(  # noqa: PLR0913 - one for each option
     *,
     source: str,
     agreement_file: Path,
+    before: tuple[str, ...],
     lab: str | None,
     at: str | None,
     seen: tuple[Path, ...],
@@ -70,15 +74,15 @@ def _verify(
     if lab is not None and lab not in agreement.labs:
         raise UsageFault(f"no lab of the agreement is called {lab}", hint=f"there are {', '.join(agreement.labs)}")
     gc.set_threshold(100_000)  # walking the statements again and again costs a quarter of the time; cycles are few
-    place = open_source(source, offline=offline)
+    place, older = open_source(source, offline=offline), [open_source(each, offline=offline) for each in before]
     state = None
     if state_file:
         state = Resumption(read(state_file, 1 << 30) if state_file.exists() else None, name=str(state_file))
     as_of, known = moment(at) if at is not None else None, [(str(path), read(path)) for path in seen]
     with naming(place.name):
         report = audit.verify(
-            place.fetch, agreement, as_of=as_of, seen=known, lab=lab, jobs=jobs, resumption=state,
-            progress=terminal.progress("verifying"),
+            place.fetch, agreement, before=[each.fetch for each in older], as_of=as_of, seen=known, lab=lab,
+            jobs=jobs, resumption=state, progress=terminal.progress("verifying"),
         )  # fmt: skip
     if state_file and state and state.saved:
         write(state_file, state.saved, replace=True)

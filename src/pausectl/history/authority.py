@@ -26,13 +26,14 @@ def objection(entry: Decoded, agreement: Agreement) -> tuple[Trouble, str] | Non
 def _foreign(claim: Predicate, agreement: Agreement) -> tuple[Trouble, str] | None:
     """Refuse what was said elsewhere.
 
-    [HDR-4] A statement whose header names another agreement or another log MUST have no effect.
+    [HDR-4] A statement whose header names another agreement, or a log that is neither the one that the statement stands
+    in nor one that came before it, MUST have no effect.
     """
     header = claim.header
     if header.agreement != agreement.id:
         return Trouble.FOREIGN, f"said under agreement {header.agreement[:12]}…, not {agreement.id[:12]}…"
-    if header.log != agreement.document.log.origin:
-        return Trouble.FOREIGN, f"said in log {header.log}, not {agreement.document.log.origin}"
+    if header.log not in agreement.origins:
+        return Trouble.FOREIGN, f"said in log {header.log}, not {agreement.origin}"
     if isinstance(claim, Received) and claim.of.agreement != agreement.id:
         return Trouble.FOREIGN, f"a receipt for something said under agreement {claim.of.agreement[:12]}…"
     return None

@@ -189,10 +189,12 @@ class Ledger:
 
 
 def open_ledger(fetch: Fetch, agreement: Agreement) -> Ledger:
-    """Read and check the head of a log; entries are checked as they are read."""
+    """Read and check the head of one of the agreement's logs; entries are checked as they are read."""
     agreement = resolve(fetch, agreement)
     try:
-        head = sight(fetch("checkpoint"), agreement)
+        raw = fetch("checkpoint")
+        agreement = agreement.of_log(origin_of(raw))
+        head = sight(raw, agreement)
         if not head.checkpoint.size:
             raise Unavailable("the log is empty: not even the agreement is in it")
     except PausectlError as error:
@@ -200,6 +202,11 @@ def open_ledger(fetch: Fetch, agreement: Agreement) -> Ledger:
             raise
         raise error.at("checkpoint") from error
     return Ledger(agreement, head, Tiles(fetch, head.checkpoint.size, head.checkpoint.root))
+
+
+def origin_of(raw: bytes) -> str:
+    """Which log a checkpoint says that it is of; believed by nobody before the signature of that log is found."""
+    return raw.partition(b"\n")[0].decode("utf-8", "replace")
 
 
 def open_seen(raw: bytes, agreement: Agreement) -> Checkpoint:

@@ -7,11 +7,9 @@ seen = check(made, entry, agreement)        as for a checkpoint: its log, its qu
 
 from __future__ import annotations
 
-from functools import partial
-
 from pausectl.agreement.document import Agreement
 from pausectl.errors import Malformed, Unavailable, UsageFault
-from pausectl.history.reader import Ledger, Sighting, sight
+from pausectl.history.reader import Ledger, Sighting, origin_of, sight
 from pausectl.wire import dsse, merkle, proof
 from pausectl.wire.merkle import HASH_BYTES
 from pausectl.wire.proof import Proof
@@ -49,4 +47,8 @@ def prove(ledger: Ledger, index: int) -> Proof:
 
 def check(made: Proof, entry: bytes, agreement: Agreement) -> Sighting:
     """The proof's checkpoint, if the entry stands in its tree; Forged or Malformed otherwise."""
-    return proof.check(made, entry, partial(sight, agreement=agreement))
+
+    def sighted(raw: bytes) -> Sighting:
+        return sight(raw, agreement.of_log(origin_of(raw)))
+
+    return proof.check(made, entry, sighted)

@@ -18,6 +18,7 @@ from pausectl.agreement.types import seconds
 from pausectl.errors import Malformed, PausectlError, SplitView, Unavailable
 from pausectl.history.authority import objection
 from pausectl.history.books import Books
+from pausectl.history.chain import Chain, Segment
 from pausectl.history.decode import Decoded
 from pausectl.history.reader import Sighting, sight
 from pausectl.history.records import Attested, Case, Filed, Gap, LabBook, Problem, Trouble, Twin, WindowBook
@@ -28,6 +29,7 @@ from pausectl.predicates.capability import Capability
 from pausectl.predicates.checkpoint import Mark
 from pausectl.predicates.energy import Energy
 from pausectl.predicates.inventory import Inventory
+from pausectl.predicates.succession import Succession
 from pausectl.predicates.usage import Usage
 from pausectl.registry import enforces
 
@@ -54,14 +56,16 @@ class History:
         self.standing, self.records, self.windows = self.books.standing, self.books.records, self.books.windows
         self.receipts = self.books.receipts
         self.marked: Sighting | None = None
-        #: The largest tree that mirrors were shown to have, (size, POSIX seconds), as of `as_of`.
+        #: The most entries, of all logs, that mirrors were shown to have, and when (POSIX seconds), as of `as_of`.
         self.available: tuple[int, int] | None = None
+        self.covered = 0
         self.problems: list[Problem] = []
         self.twins: list[Twin] = []
         limits = agreement.document.deadlines
         self._slack = max(limits.filing_seconds, limits.closing_seconds, limits.correction_seconds)
         self._end = max(agreement.first_boundary(seconds(agreement.document.expires_at)), 0)
-        self._root_at = root_at
+        self.chain: Chain | None = None
+        self._log, self._first, self._root_at = agreement, 0, root_at
         self._on_settled = on_settled
         self.waiting: list[tuple[int, Decoded]] = []
         self.bad_marks: dict[int, str] = {}
@@ -81,8 +85,17 @@ class History:
         self.size += 1
         self.founded = self.founded or entry.id == self.agreement.digest
         self.waiting.append((index, entry))
-        if isinstance(entry.claim, Mark) and objection(entry, self.agreement) is None:
+        if isinstance(entry.claim, Mark) and objection(entry, self._log) is None:
             self._mark(index, entry.claim)
+
+    def enter_log(self, segment: Segment) -> None:
+        """What is added from here on stands in this log, whose entry 0 has the index `segment.first`."""
+        self._log, self._first, self._root_at = segment.ledger.agreement, segment.first, segment.ledger.tiles.root
+        self.size = max(self.size, segment.first)
+
+    def leave_log(self, segment: Segment) -> None:
+        """A log ends with the checkpoint that its successor begins with: its last, implicit mark."""
+        self._advance(segment.end)
 
     @enforces("MARK-2", "MARK-3")
     def _mark(self, index: int, claim: Mark) -> None:
@@ -97,12 +110,12 @@ class History:
         The last condition keeps one liar, whose line a complicit operator chooses for the mark, from moving the clock.
         """
         try:
-            seen = sight(claim.checkpoint.encode(), self.agreement)
+            seen = sight(claim.checkpoint.encode(), self._log)
         except PausectlError as error:
             self.bad_marks[index] = str(error)
             return
-        if seen.checkpoint.size > index:
-            self.bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index}"
+        if seen.checkpoint.size > index - self._first:
+            self.bad_marks[index] = f"covers {seen.checkpoint.size} entries, but stands at {index - self._first}"
             return
         # Asked before MARK-3, because a mark without effect is evidence all the same.
         if self._root_at(seen.checkpoint.size) != seen.checkpoint.root:
@@ -113,7 +126,8 @@ class History:
             )
         self._had(seen)
         last = self.marked
-        if last and (seen.checkpoint.size <= last.checkpoint.size or seen.by < last.by or seen.first < last.first):
+        covered = self._first + seen.checkpoint.size
+        if last and (covered <= self.covered or seen.by < last.by or seen.first < last.first):
             return
         if seen.by - seen.first > self.agreement.document.deadlines.clock_skew_seconds:
             return
@@ -132,9 +146,9 @@ class History:
         [MARK-6] A mark that shows that its entries could be had MUST count for that whether or not MARK-3 lets it have
         effect on time.
         """
-        known = self.available[0] if self.available else 0
-        if seen.mirrored is not None and seen.mirrored <= self.as_of and seen.checkpoint.size > known:
-            self.available = (seen.checkpoint.size, seen.mirrored)
+        known, size = self.available[0] if self.available else 0, self._first + seen.checkpoint.size
+        if seen.mirrored is not None and seen.mirrored <= self.as_of and size > known:
+            self.available = (size, seen.mirrored)
 
     @enforces("MARK-4")
     def _advance(self, seen: Sighting) -> None:
@@ -148,7 +162,8 @@ class History:
             return
         self._settle(seen.by)
         not_yet = self.marked.first if self.marked else None
-        covered = [item for item in self.waiting if item[0] < seen.checkpoint.size]
+        self.covered = self._first + seen.checkpoint.size
+        covered = [item for item in self.waiting if item[0] < self.covered]
         self.waiting = self.waiting[len(covered) :]
         for index, entry in covered:
             self._apply(index, entry, not_yet, seen.by)
@@ -157,7 +172,7 @@ class History:
     # ── one entry takes effect ─────────────────────────────────────────────────────────────────────────────────────
 
     def _apply(self, index: int, entry: Decoded, not_yet: int | None, by: int) -> None:
-        trouble = objection(entry, self.agreement)
+        trouble = objection(entry, self._log) or self._misplaced(index, entry)
         if trouble is not None:
             self._problem(trouble[0], index, trouble[1])
             return
@@ -165,6 +180,8 @@ class History:
             self._unknown(index, entry)
             return
         claim = entry.claim
+        if isinstance(claim, Succession):
+            return
         if isinstance(claim, Mark):
             if index in self.bad_marks:
                 self._problem(Trouble.BAD_MARK, index, self.bad_marks.pop(index))
@@ -174,6 +191,11 @@ class History:
             upshot = self.books.enter(filed)
             if upshot is not None:
                 self._problem(upshot[0], index, upshot[1], claim.header.party)
+
+    def _misplaced(self, index: int, entry: Decoded) -> tuple[Trouble, str] | None:
+        if not isinstance(entry.claim, Succession) or (self._log.log_number and index == self._first + 1):
+            return None
+        return Trouble.UNAUTHORISED, "a succession that is not entry 1 of a successor"
 
     def _unknown(self, index: int, entry: Decoded) -> None:
         if entry.id == self.agreement.digest:
@@ -188,6 +210,8 @@ class History:
         known = self.streams.of(header.party, header.stream).at(header.sequence)
         if known is None:
             self.streams.put(header.party, header.stream, header.sequence, prefix, filed.index)
+        elif known[0] == prefix and known[1] < self._first:
+            pass  # the log before this one had it, and this one need not know
         elif known[0] == prefix:
             self._problem(Trouble.DUPLICATE, filed.index, f"the same statement as entry {known[1]}")
         else:

@@ -37,6 +37,7 @@ def dump(history: History) -> dict[str, Any]:
         "settled": history.settled,
         "available": history.available,
         "marked": history.marked.raw.decode() if history.marked else None,
+        "covered": history.covered,
         "problems": [[p.trouble, p.index, p.message, p.party, p.proven, p.statement, p.due] for p in history.problems],
         "twins": [[t.party, t.stream, t.sequence, t.first, t.second] for t in history.twins],
         "streams": [[party, name, *_stream(stream)] for (party, name), stream in history.streams.known.items()],
@@ -67,6 +68,7 @@ def _load(saved: dict[str, Any], history: History) -> None:
     history.size, history.books.settled, history.founded = saved["size"], saved["settled"], saved["founded"]
     history.marked = sight(saved["marked"].encode(), history.agreement) if saved["marked"] else None
     history.available = tuple(saved["available"]) if saved["available"] else None
+    history.covered = saved["covered"]
     history.problems = [Problem(Trouble(trouble), *rest) for trouble, *rest in saved["problems"]]
     history.twins = [Twin(*twin) for twin in saved["twins"]]
     for party, name, *stream in saved["streams"]:

@@ -97,7 +97,7 @@ class Intake:
 
     def _sign(self, of: Header, statement: str, number: int, now: int) -> dsse.Envelope:
         header = Header(
-            agreement=self.agreement.id, log=self.agreement.document.log.origin, party=self.party, sequence=number,
+            agreement=self.agreement.id, log=self.agreement.origin, party=self.party, sequence=number,
             stream=Received.stream, window=None,
         )  # fmt: skip
         body = {"of": of.model_dump(mode="json"), "received_at": instant(now), "statement": statement}

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from pausectl.agreement.document import Agreement
 from pausectl.agreement.types import Span, instant
-from pausectl.errors import Malformed, UsageFault
+from pausectl.errors import Malformed, Unavailable, UsageFault
+from pausectl.history.chain import Chain
 from pausectl.history.decode import decode
-from pausectl.history.reader import Ledger
 from pausectl.history.replay import LAB_STREAMS
 from pausectl.predicates import base
 from pausectl.predicates.base import Header, Predicate
@@ -27,11 +28,15 @@ from pausectl.wire.keys import Signer
 Counts = dict[str, int]
 
 
-def counts(ledger: Ledger, party: str) -> Counts:
-    """How far each stream of a party goes in a ledger."""
+def counts(chain: Chain, party: str) -> Counts:
+    """How far each stream of a party goes in a log, and in those that it succeeded; Unavailable if one is missing."""
+    if chain.missing is not None:
+        hint = "numbers go on across logs: name it with --before"
+        raise Unavailable(f"the log before this one, {chain.missing}, is not at hand", hint=hint)
     found: Counts = {}
-    for _, raw in ledger.entries():
-        count(found, raw, ledger.agreement, party)
+    for segment in chain.segments:
+        for _, raw in islice(segment.ledger.entries(), segment.size):
+            count(found, raw, segment.ledger.agreement, party)
     return found
 
 
@@ -80,7 +85,7 @@ class Desk:
         stream = f"{kind.stream}/{body.get('facility', '')}" if kind.per_facility else kind.stream
         try:
             header = Header(
-                agreement=self.agreement.id, log=self.agreement.document.log.origin, party=self.party,
+                agreement=self.agreement.id, log=self.agreement.origin, party=self.party,
                 sequence=self.counts.get(stream, 0), stream=stream, window=window,
             )  # fmt: skip
         except ValidationError as error:

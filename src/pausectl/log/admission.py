@@ -18,6 +18,7 @@ from pausectl.history.records import Trouble
 from pausectl.log import marks
 from pausectl.log.index import Book
 from pausectl.predicates.checkpoint import Mark
+from pausectl.predicates.succession import Succession
 from pausectl.registry import enforces
 from pausectl.wire.merkle import Hash
 from pausectl.wire.tile import MAX_ENTRY_BYTES
@@ -46,6 +47,8 @@ def admit(entry: bytes, agreement: Agreement) -> Decoded:
         raise Refused("an agreement other than the one this log was made for", hint="this release keeps one version")
     if decoded.unknown is not None:
         raise Refused(f"statements of type {decoded.unknown[:80]!r} are unknown to this log")
+    if isinstance(decoded.claim, Succession):
+        raise Refused("a succession statement is entry 1 of a successor, and stands nowhere else")
     trouble = objection(decoded, agreement)
     if trouble is not None:
         kind = Unreadable if trouble[0] is Trouble.MALFORMED else Refused

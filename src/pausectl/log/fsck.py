@@ -22,7 +22,7 @@ from pathlib import Path
 from pausectl import durable
 from pausectl.agreement.document import Agreement
 from pausectl.errors import Malformed, PausectlError, Refused, Unavailable
-from pausectl.history.reader import key_path, open_seen
+from pausectl.history.reader import key_path, open_seen, origin_of
 from pausectl.history.tiles import Tiles
 from pausectl.log import bookmark, growth, rehash
 from pausectl.log.bookmark import Bookmark
@@ -95,6 +95,8 @@ class _Survey:
         self._word = str(self._home / "log") if self._home and not self._elsewhere else word
         self._prefix = "log/" if self._home else ""
         self.place: Place = open_place(self._word)
+        if isinstance(trusted, Agreement):
+            trusted = self._under(trusted)
         self._agreement = trusted if isinstance(trusted, Agreement) else None
         self._key = trusted.log_key if isinstance(trusted, Agreement) else trusted
         self._first = trusted.raw if isinstance(trusted, Agreement) else None
@@ -104,6 +106,13 @@ class _Survey:
         self._register: Checkpoint | None = None
         self._quorate = False
         self._written_to = False
+
+    def _under(self, agreement: Agreement) -> Agreement:
+        """The agreement as it stands for the one of its logs that lies here, by what the checkpoint says."""
+        try:
+            return agreement.of_log(origin_of(self.place.read(CHECKPOINT_PATH) or b""))
+        except PausectlError:
+            return agreement
 
     def _blame(self, path: str, message: str, index: int | None = None) -> None:
         """Note damage to a public file."""

@@ -2,6 +2,7 @@
 """What lies in a log's home directory besides the log: its agreement, its key, where it lies, and the lock.
 
 HOME/agreement.json, log.vkey     public
+HOME/succession.envelope          public: entry 1, if it succeeds another log
 HOME/store.toml                   if it does not lie here (`storage.config`)
 HOME/state/lock                   held by the one process that has the log open by this home
 HOME/state/memory                 the second memory of a log that lies elsewhere
@@ -26,6 +27,9 @@ from pausectl.log.storage import config
 from pausectl.log.storage.config import Places
 from pausectl.wire import note
 
+#: What a successor begins with, after the agreement.
+SUCCESSION = "succession.envelope"
+
 
 @contextmanager
 def locked(home: Path) -> Iterator[int]:
@@ -46,11 +50,15 @@ def locked(home: Path) -> Iterator[int]:
         raise Unavailable(f"the log cannot be opened: {error.strerror}", where=where, hint=hint) from error
 
 
-def settle(home: Path, agreement: Agreement, places: Places, disk: Disk) -> SecondMemory | None:
-    """Write down what a home has to know of its log, and make the second memory."""
+def settle(
+    home: Path, agreement: Agreement, places: Places, disk: Disk, succession: bytes = b""
+) -> SecondMemory | None:
+    """Write down what a home has to know of its log, and make the second memory. succession: entry 1 of a successor."""
     disk.put(home / "agreement.json", agreement.raw + b"\n", 0o644)
     pins.keep(home, agreement, disk)
     disk.put(home / "log.vkey", _vkey_text(agreement), 0o644)
+    if succession:
+        disk.put(home / SUCCESSION, succession, 0o644)
     config.write(home, places, disk)
     if not places.memory:
         return None
@@ -91,10 +99,17 @@ def remember(home: Path, memory: Path, disk: Disk | None = None) -> None:
         os.close(lock)
 
 
+def founding(home: Path, agreement: Agreement) -> list[bytes]:
+    """The entries that the log begins with, as far as its home has them: a home that joined has the agreement only."""
+    path = home / SUCCESSION
+    return [agreement.raw, _read(path)] if agreement.log_number and path.exists() else [agreement.raw]
+
+
 def agreement_of(home: Path) -> Agreement:
-    """The agreement that the log keeps; Refused if the key beside it is not the log's."""
-    agreement = pins.kept(home, document.parse(_read(home / "agreement.json")))
-    if _read(home / "log.vkey") != _vkey_text(agreement):
+    """The agreement that the log keeps, as it is read under it; Refused if the key beside it is not the log's."""
+    agreement, vkey = pins.kept(home, document.parse(_read(home / "agreement.json"))), _read(home / "log.vkey")
+    agreement = agreement.of_log(vkey.partition(b"+")[0].decode("utf-8", "replace"))
+    if vkey != _vkey_text(agreement):
         raise Refused("log.vkey: expected the log's key as the agreement has it", where=str(home))
     return agreement
 

@@ -113,10 +113,12 @@ class Log:
         second: Signer | None = None,
         disk: Disk | None = None,
         places: Places | None = None,
+        succession: bytes = b"",
     ) -> Log:
         """Make a log in `home`, with the agreement as its first entry, and publish its first checkpoint.
 
-        agreement: with the keys that it names by digest. second: signs as well, if one of them is the log's.
+        agreement: with the keys that it names by digest, as it is read under this log. second: signs as well, if one of
+        them is the log's. succession: entry 1 of a log that succeeds another (`succession.begin`).
 
         [LOG-12] A log MUST NOT be created where there is one, or what remains of one.
 
@@ -131,7 +133,7 @@ class Log:
         homes.make(home, disk)
         with homes.locked(home) as lock:
             homes.need_nothing(home, agreement)
-            memory = homes.settle(home, agreement, places, disk)
+            memory = homes.settle(home, agreement, places, disk, succession)
             return cls(home, agreement, signer, config.create(home, places, disk), memory, lock, second)
 
     @classmethod
@@ -412,15 +414,20 @@ class Log:
         self.close()
 
     def _begin(self) -> None:
-        """Entry 0 is the agreement; a crash in `create` may have left none."""
+        """Entry 0 is the agreement, and entry 1 of a successor says so; a crash in `create` may have left none."""
+        founding = homes.founding(self.home, self.agreement)
         while self.size == 0:
+            if len(founding) <= bool(self.agreement.log_number):
+                raise Unavailable("there is no statement to begin with", where=str(self.home / homes.SUCCESSION))
             try:
-                self._sequencer.append([self.agreement.raw])
+                self._sequencer.append(founding)
             except Adrift:
                 self._sequencer.reload()
-        first = self._sequencer.tiles.bundle(Bundle(0, min(self.size, WIDTH)))[0]
-        if first != self.agreement.raw:
+        first = self._sequencer.tiles.bundle(Bundle(0, min(self.size, WIDTH)))[: len(founding)]
+        if first[0] != self.agreement.raw:
             raise Refused("entry 0 is not the agreement in agreement.json", where=str(self.home))
+        if list(first) != founding:
+            raise Refused(f"entry 1 is not the statement in {homes.SUCCESSION}", where=str(self.home))
 
     def _follow(self) -> None:
         """Bring everything that is derived up to the tree."""

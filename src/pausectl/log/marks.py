@@ -107,7 +107,7 @@ def write(text: Note, agreement: Agreement, party: str, sequence: int, signer: S
     """The entry that is the mark."""
     header = Header(
         agreement=agreement.id,
-        log=agreement.document.log.origin,
+        log=agreement.origin,
         party=party,
         sequence=sequence,
         stream=Mark.stream,

@@ -23,7 +23,7 @@ _BYTES = SUITES[MLDSA44].public_bytes
 
 def need_second(agreement: Agreement, second: Signer | None) -> None:
     """Refused unless a second signer is given where the agreement names its key, and only there."""
-    wanted = agreement.document.log.mldsa44
+    wanted = agreement.log_pin
     found = second.public.digest if second else None
     if wanted != found:
         hint = "it is made by keygen --suite ml-dsa-44, and its digest stands in log.mldsa44 of the agreement"

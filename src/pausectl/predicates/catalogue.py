@@ -15,10 +15,11 @@ from pausectl.predicates.model import Model
 from pausectl.predicates.pause import Declaration, Order
 from pausectl.predicates.received import Received
 from pausectl.predicates.run import Run
+from pausectl.predicates.succession import Succession
 from pausectl.predicates.usage import Usage
 
 #: In the order in which a newcomer meets them.
 TYPES: tuple[type[Predicate], ...] = (
     Accession, Order, Declaration, Inventory, Usage, Energy, Run, Model, Capability, Mark, Close, Correction,
-    Received,
+    Received, Succession,
 )  # fmt: skip

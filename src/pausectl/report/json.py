@@ -16,7 +16,7 @@ def render(report: Report) -> dict[str, Any]:
     head = report.ledger.head.checkpoint
     return {
         "agreement": {"id": report.agreement.id, "version": report.agreement.document.version},
-        "log": {"origin": head.origin, "size": head.size, "root": base64(head.root)},
+        "log": {"origin": head.origin, "size": head.size, "root": base64(head.root), "before": _before(report)},
         "as_of": instant(report.as_of),
         "available": report.available and {"size": report.available[0], "by": instant(report.available[1])},
         "verdicts": dict(report.verdicts),
@@ -32,6 +32,18 @@ def render(report: Report) -> dict[str, Any]:
         "errors": [{"lab": lab, "message": message} for lab, message in report.judgement.broken.items()],
         "not_shown": report.not_shown,
     }
+
+
+def _before(report: Report) -> list[dict[str, Any]]:
+    """The logs that this one succeeded, oldest first, and what counts of each."""
+    chain = report.chain
+    return [
+        {
+            "origin": log.origin, "size": log.end.checkpoint.size, "root": base64(log.end.checkpoint.root),
+            "at_hand": log.origin != chain.missing,
+        }
+        for log in reversed(chain.before)
+    ] if chain else []  # fmt: skip
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def render(report: Report, *, colour: bool | None = None) -> str:
     lines = [
         f"{terms.name} (agreement {report.agreement.id[:12]}…, version {terms.version})",
         f"log {safe(head.checkpoint.origin)}, {head.checkpoint.size} entries, judged as of {instant(report.as_of)}",
+        *_before(report),
         "",
         *_table(report, paint),
         "",
@@ -43,6 +44,16 @@ def render(report: Report, *, colour: bool | None = None) -> str:
         *(f"  - {line}" for line in report.not_shown),
     ]
     return "\n".join(lines)
+
+
+def _before(report: Report) -> list[str]:
+    """The logs that this one succeeded, newest first."""
+    chain = report.chain
+    return [
+        f"before it {safe(log.origin)}, {log.end.checkpoint.size} entries"
+        + (", which is not at hand" if log.origin == chain.missing else "")
+        for log in chain.before
+    ] if chain else []  # fmt: skip
 
 
 def _terminal(stream: TextIO | None) -> bool:

@@ -71,6 +71,15 @@ class SparingLab(Lab):
         return super().hands_in(world, claim) if claim.header.window is not None else ()
 
 
+class Returner(PausedTrainer):
+    """Trains through the pause, and accedes once more in every log, so that the newest looks complete by itself."""
+
+    def during(self, world: World, window: int) -> None:
+        """In the first window of a log."""
+        if window == world.succeed_at:
+            world.accede(self.name)
+
+
 class BackDater(Lab):
     """Announces a run two days after it began."""
 

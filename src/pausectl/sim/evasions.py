@@ -34,6 +34,7 @@ from pausectl.sim.cheats import (
     PausedTrainer,
     RecountingLab,
     Renamer,
+    Returner,
     SecretModel,
     SilentLab,
     SparingLab,
@@ -52,6 +53,7 @@ from pausectl.sim.operators import (
     FalseReceipt,
     Foreigner,
     Forger,
+    ForgetfulSuccessor,
     Garbler,
     Impostor,
     LaterVersion,
@@ -59,6 +61,8 @@ from pausectl.sim.operators import (
     SilentOverseer,
     TwoFacedOverseer,
     UnheadedCloser,
+    Usurper,
+    Withholder,
     find,
 )
 from pausectl.sim.terms import Roll
@@ -167,6 +171,31 @@ def date_a_receipt_back_in_silence(size: Size) -> World:
 def deny_a_receipt(size: Size) -> World:
     """An intake party gives receipts, and counts none of them at the end of the window."""
     return _with_intake(size, operator=DenyingIntake())
+
+
+def _succeeded(size: Size, **world: Any) -> World:  # noqa: ANN401
+    """A world in which a second log takes the place of the first when the pause begins."""
+    roll = replace(size.get("roll", Roll()), successors=("archive",))
+    return _world({**size, "roll": roll}, succeed_at=size.get("pause_at", 2), **world).run()
+
+
+@evasion("SUC-3")
+def forget_the_tail(size: Size) -> World:
+    """A successor begins with an old checkpoint of the log before it, and leaves out what came after."""
+    return _succeeded(size, labs={CHEAT: PausedTrainer(CHEAT)}, operator=ForgetfulSuccessor())
+
+
+@evasion("SUC-4", "UNPROVEN", look={"alone": True})
+def hide_the_log_before(size: Size) -> World:
+    """Labs accede once more in a successor, which is then shown without the log in which the pause was ordered."""
+    labs = {lab: Returner(lab) for lab in size.get("roll", Roll()).labs}
+    return _succeeded(size, labs=labs, operator=Withholder())
+
+
+@evasion("SUC-2", "ERROR")
+def begin_with_another_tree(size: Size) -> World:
+    """A successor begins with a cosigned checkpoint of another history than the log before it showed."""
+    return _succeeded(size, operator=Usurper())
 
 
 @evasion("TIM-1")

@@ -29,11 +29,12 @@ from pausectl.predicates.model import Model
 from pausectl.predicates.pause import Declaration, Order
 from pausectl.predicates.received import Received
 from pausectl.predicates.run import Run
+from pausectl.predicates.succession import Succession
 from pausectl.predicates.usage import Usage
 from pausectl.sim.terms import ORIGIN, Roll, agree, demo_key, names, ratio
 from pausectl.wire import checkpoint, cosignature, dsse, note
 
-ROLL = Roll(intake=("quay",))
+ROLL = Roll(intake=("quay",), successors=("archive",))
 KEYS = {name: demo_key(name) for name in names(ROLL)}
 WINDOW = {"end_at": "2026-07-13T00:00:00Z", "start_at": "2026-07-06T00:00:00Z"}
 SITE = "aurora-1"
@@ -61,6 +62,7 @@ def claims() -> dict[str, Predicate]:
         _close(),
         _correction(),
         _received(),
+        _succession(),
     ]
     return {claim.name: claim for claim in given}
 
@@ -90,10 +92,10 @@ def pretty(value: Any, indent: str = "") -> str:  # noqa: ANN401
     return f"{first}\n" + ",\n".join(deeper + part for part in parts) + f"\n{indent}{last}"
 
 
-def _say(cls: type[Predicate], party: str, body: dict[str, Any], sequence: int = 0) -> Predicate:
+def _say(cls: type[Predicate], party: str, body: dict[str, Any], sequence: int = 0, log: str = ORIGIN) -> Predicate:
     header = base.Header.model_validate({
         "agreement": agreement().id,
-        "log": ORIGIN,
+        "log": log,
         "party": party,
         "sequence": sequence,
         "stream": f"{cls.stream}/{SITE}" if cls.per_facility else cls.stream,
@@ -204,6 +206,14 @@ def _models() -> tuple[Predicate, Predicate]:
 
 
 def _mark() -> Predicate:
+    return _say(Mark, "ledgerco", {"checkpoint": _cosigned()})
+
+
+def _succession() -> Predicate:
+    return _say(Succession, "archive", {"before_count": 42, "checkpoint": _cosigned()}, log="archive.example/pause")
+
+
+def _cosigned() -> str:
     seen = checkpoint.Checkpoint(ORIGIN, 42, hashlib.sha256(b"a tree").digest())
     signed = checkpoint.sign(seen, KEYS[ROLL.log])
     quorum = agreement().document.witnesses.quorum
@@ -211,7 +221,7 @@ def _mark() -> Predicate:
         cosignature.cosign(signed.text, f"{name}.example", KEYS[name], 1_783_296_000 + place)
         for place, name in enumerate(ROLL.witnesses[:quorum])
     ]
-    return _say(Mark, "ledgerco", {"checkpoint": note.add(signed, lines).raw.decode()})
+    return note.add(signed, lines).raw.decode()
 
 
 def _close() -> Predicate:

@@ -15,13 +15,17 @@ from pausectl.history.reader import key_path
 from pausectl.predicates import base
 from pausectl.predicates.base import Header
 from pausectl.predicates.checkpoint import Mark
+from pausectl.predicates.succession import Succession
 from pausectl.sim.terms import demo_key
 from pausectl.wire import checkpoint, cosignature, dsse, merkle, note, tile
 from pausectl.wire.keys import ED25519, MLDSA44, PrivateKey
 
 
 class MemoryLedger:
-    """entries: leaves so far. head: the newest cosigned checkpoint. signatures: how many each signer makes, at most."""
+    """entries: leaves so far. head: the newest cosigned checkpoint. first: the index of entry 0 among all logs.
+
+    signatures: how many each signer makes, at most.
+    """
 
     signatures = 2
 
@@ -32,7 +36,8 @@ class MemoryLedger:
         self._keys = keys
         self._range = merkle.Range()
         self._leaves: list[bytes] = []
-        self._operator = agreement.holders("log")[0]
+        self._operator = agreement.keys[agreement.log_key.public.keyid][0]
+        self.first = 0
         self._marks = 0
         self._marked_at = 0
         self._unmarked = False
@@ -59,7 +64,7 @@ class MemoryLedger:
         """The mark that carries a cosigned checkpoint, signed by the operator."""
         header = Header(
             agreement=self.agreement.id,
-            log=self.agreement.document.log.origin,
+            log=self.agreement.origin,
             party=self._operator,
             sequence=self._marks,
             stream="marks",
@@ -69,10 +74,20 @@ class MemoryLedger:
         claim = Mark(checkpoint=minimal(cosigned, self.agreement).decode(), header=header)
         return dsse.sign(base.write(claim), self._keys[self._operator]).raw
 
+    def succession(self, cut: bytes, before: int) -> bytes:
+        """The entry with which a successor begins. cut: the last checkpoint before it, of `before` entries in all."""
+        header = Header(
+            agreement=self.agreement.id, log=self.agreement.origin, party=self._operator, sequence=0,
+            stream=Succession.stream, window=None,
+        )  # fmt: skip
+        self.first = before
+        claim = Succession(before_count=before, checkpoint=cut.decode(), header=header)
+        return dsse.sign(base.write(claim), self._keys[self._operator]).raw
+
     def cosigned(self, now: int, *, size: int | None = None, root: bytes | None = None) -> bytes:
         """A checkpoint with every witness's line; of another tree, if an operator wants to lie."""
         said = checkpoint.Checkpoint(
-            self.agreement.document.log.origin, len(self.entries) if size is None else size, root or self._range.root()
+            self.agreement.origin, len(self.entries) if size is None else size, root or self._range.root()
         )
         signed = checkpoint.sign(said, *self._signers(self._operator, self.agreement.log_pair[: self.signatures]))
         lines = [

@@ -80,6 +80,28 @@ class ObligingIntake(HonestOperator):
         super().append(world, raw, claim)
 
 
+class ForgetfulSuccessor(HonestOperator):
+    """Begins a log with an old checkpoint of the one before it, so that a quarter of what that one had is gone."""
+
+    def cut(self, world: World) -> bytes:
+        """Cosigned like any other."""
+        kept = len(world.memory.entries) * 3 // 4
+        root = merkle.root([merkle.leaf_hash(raw) for raw in world.memory.entries[:kept]])
+        return world.memory.cosigned(world.now, size=kept, root=root)
+
+
+class Withholder(HonestOperator):
+    """Stands for whoever shows the newest log and keeps the one before it (`look` of its evasion does)."""
+
+
+class Usurper(HonestOperator):
+    """Begins a log with a checkpoint of another tree than the one that the log before it showed."""
+
+    def cut(self, world: World) -> bytes:
+        """Of the same size."""
+        return world.memory.cosigned(world.now, root=merkle.leaf_hash(b"another history"))
+
+
 class TwoFacedOverseer(HonestOperator):
     """Stands for overseers who sign a second order under the number of the first."""
 

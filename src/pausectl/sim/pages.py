@@ -74,6 +74,7 @@ FEEDS = {
     "order": "CAP-1 CAP-2 CAP-3 MOD-1 CPB-1 CPB-2 COV-5 COV-6",
     "received": "COV-1 COV-3 COV-5 COV-6 TIM-1 REC-1 REC-2 REC-3 RUN-1 WIN-2",
     "run": "RUN-1 RUN-2 RUN-3 RUN-4 CAP-3 MOD-1 COV-2 COV-4",
+    "succession": "SUC-3 SUC-4 TIM-1",
     "usage": "CAP-1 CAP-2 CAP-3 HRS-1 ENG-1 ENG-2 RUN-2 RUN-3 RUN-4 INV-4 COR-1 COR-2 COR-3 COV-1 COV-2 COV-4 TIM-1 "
     "WIN-1 WIN-2",
 }  # fmt: skip

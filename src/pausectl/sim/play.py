@@ -14,7 +14,7 @@ from pausectl.verify.audit import Report
 def catch(evasion: Evasion, world: World) -> Report:
     """The verifier's report; raises what the evasion makes it raise."""
     late = world.now + 30 * DAY if evasion.look.get("stale") else None
-    return world.verify(as_of=late, seen=evasion.seen(world))
+    return world.verify(as_of=late, seen=evasion.seen(world), alone=bool(evasion.look.get("alone")))
 
 
 def export(world: World, directory: Path) -> None:

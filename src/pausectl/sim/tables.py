@@ -30,7 +30,8 @@ from pausectl.verify.rules.catalogue import CHAPTERS
 
 #: Pages in reading order; those that are not here come last.
 ORDER = (
-    "statements", "ledger", "proof", "policy", "log", "mirror", "evidence", "intake", "agreement", "header",
+    "statements", "ledger", "proof", "policy", "log", "mirror", "evidence", "intake", "succession", "agreement",
+    "header",
     "lifecycle", "sealing", "reading", "verification",
 )  # fmt: skip
 ID = r"[A-Z][A-Z0-9]*(?:-[A-Z][A-Z0-9]*)*-\d+"

@@ -85,6 +85,7 @@ class Roll:
     log: str = "ledgerco"
     mirrors: tuple[str, ...] = ()
     intake: tuple[str, ...] = ()
+    successors: tuple[str, ...] = ()
     post_quantum: bool = False
 
 
@@ -94,7 +95,7 @@ def _principals(roll: Roll, publics: Mapping[str, PublicKey]) -> list[dict[str, 
         *((lab, "lab") for lab in roll.labs), *((name, "overseer") for name in roll.overseers),
         *((name, "witness") for name in roll.witnesses), (roll.evaluator, "evaluator"), (roll.meter, "meter"),
         (roll.log, "log"), *((name, "mirror") for name in roll.mirrors),
-        *((name, "intake") for name in roll.intake),
+        *((name, "intake") for name in roll.intake), *((name, "log") for name in roll.successors),
     ]  # fmt: skip
     return [
         {
@@ -106,6 +107,12 @@ def _principals(roll: Roll, publics: Mapping[str, PublicKey]) -> list[dict[str, 
         }
         for place, (name, role) in enumerate(roles)
     ]
+
+
+def _successor(name: str, publics: Mapping[str, PublicKey], roll: Roll) -> dict[str, Any]:
+    origin = f"{name}.example/pause"
+    vkey = note.format_vkey(note.VerifierKey(origin, note.TYPE_ED25519, publics[name]))
+    return {"mldsa44": _digest(name, roll), "origin": origin, "vkey": vkey}
 
 
 def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -148,7 +155,8 @@ def terms(roll: Roll, publics: Mapping[str, PublicKey], **changes: Any) -> dict[
             "PAUSED": limits(300_000_000, 20_000_000, 40_000_000, [("autonomy-suite", "2", "0.50")]),
         },
         "log": {
-            "mark_interval_seconds": 3_600, "mldsa44": _digest(roll.log, roll), "origin": origin, "successors": [],
+            "mark_interval_seconds": 3_600, "mldsa44": _digest(roll.log, roll), "origin": origin,
+            "successors": [_successor(name, publics, roll) for name in roll.successors],
             "vkey": log_vkey,
         },
         "mfu": {"caps": ratio(50), "plausible": ratio(60), "strict": ratio(100)},
@@ -210,4 +218,4 @@ def envelope(terms: Document, roll: Roll, keys: Mapping[str, PrivateKey]) -> byt
 def names(roll: Roll) -> tuple[str, ...]:
     """Everybody who needs a key."""
     officials = (roll.evaluator, roll.meter, roll.log)
-    return (*roll.labs, *roll.overseers, *roll.witnesses, *officials, *roll.mirrors, *roll.intake)
+    return (*roll.labs, *roll.overseers, *roll.witnesses, *officials, *roll.mirrors, *roll.intake, *roll.successors)

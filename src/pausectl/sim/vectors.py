@@ -96,6 +96,8 @@ def _evasion(evasion: Evasion, agreement: bytes) -> Files:
             beside = [(f"{name}/seen", raw) for _, raw in evasion.seen(world)]
             if world.agreement.raw != agreement:
                 beside.append((f"{name}/agreement.json", world.agreement.raw + b"\n"))
+            for number, old in enumerate(world.before if not evasion.look.get("alone") else ()):
+                beside += [(f"{name}/before/{number}/{path}", data) for path, data in old.files().items()]
             return iter([*_ledger(name, world, expect), *beside])
     raise Broken(f"not caught by {evasion.caught_by} in {MOST_WINDOWS} windows", where=evasion.name)
 

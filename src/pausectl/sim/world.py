@@ -22,6 +22,7 @@ from pausectl.agreement.document import Agreement
 from pausectl.agreement.terms import OVERSEERS
 from pausectl.agreement.types import Span, instant
 from pausectl.errors import Broken
+from pausectl.history.reader import sight
 from pausectl.predicates import base
 from pausectl.predicates.accession import Accession
 from pausectl.predicates.base import Header, Predicate
@@ -36,7 +37,7 @@ from pausectl.predicates.received import Received
 from pausectl.predicates.run import Run
 from pausectl.predicates.usage import Usage
 from pausectl.sim import terms
-from pausectl.sim.ledger import MemoryLedger, MemorySource
+from pausectl.sim.ledger import MemoryLedger, MemorySource, minimal
 from pausectl.sim.terms import Roll
 from pausectl.verify.audit import Report, verify
 from pausectl.verify.rules.coverage import required_heads
@@ -63,6 +64,9 @@ class Operator(Protocol):
     def tick(self, world: World) -> None:
         """Called before each publication."""
 
+    def cut(self, world: World) -> bytes:
+        """The checkpoint with which the next log begins."""
+
 
 class WorldLedger(Protocol):
     """Where the world's statements go."""
@@ -86,6 +90,10 @@ class HonestOperator:
 
     def tick(self, world: World) -> None:
         """Nothing to add."""
+
+    def cut(self, world: World) -> bytes:
+        """The newest."""
+        return world.memory.head
 
 
 class Lab:
@@ -178,7 +186,10 @@ def digest(text: str) -> str:
 
 @dataclass
 class World:
-    """windows: how many run. pause_at: the first paused one, or None. labs: behaviours that replace the honest ones."""
+    """windows: how many run. pause_at: the first paused one, or None. labs: behaviours that replace the honest ones.
+
+    succeed_at: the window in which a successor takes the log's place, or None.
+    """
 
     windows: int = 4
     pause_at: int | None = 2
@@ -189,6 +200,7 @@ class World:
     changes: Mapping[str, Any] = field(default_factory=dict)
     keys: dict[str, PrivateKey] = field(default_factory=dict)
     open_ledger: OpenLedger | None = None
+    succeed_at: int | None = None
     lab_streams: tuple[str, ...] = ("accession", "corrections", "declarations", "models", "runs")
 
     def __post_init__(self) -> None:
@@ -201,6 +213,8 @@ class World:
         self.now = self.start(0) - 14 * DAY
         opener: OpenLedger = self.open_ledger or (lambda agreement, keys, _now: MemoryLedger(agreement, keys))
         self.ledger: WorldLedger = opener(self.agreement, self.keys, self.now)
+        self.origin = self.agreement.origin
+        self.before: list[MemoryLedger] = []
         self.hidden_sites: dict[str, tuple[str, int]] = {}
         self.ledger.append(self.agreement.raw)
 
@@ -233,6 +247,8 @@ class World:
 
     def window(self, window: int) -> None:
         """One window, and the filings about it."""
+        if window == self.succeed_at:
+            self.succeed()
         self.until(self.start(window) + DAY)
         if self.pause_at is not None and window == self.pause_at - 1:
             self.order("pause")
@@ -245,6 +261,17 @@ class World:
         self.read_meters(window)
         self.close_all(window)
         self.until(self.start(window + 1) + 12 * HOUR)
+
+    def succeed(self) -> None:
+        """The next log that the agreement names goes on from where this one ends."""
+        old, (origin, *_) = self.memory, self.agreement.document.log.successors[len(self.before) :]
+        cut = minimal(self.operator.cut(self), old.agreement)
+        self.before.append(old)
+        new = MemoryLedger(self.agreement.of_log(origin.origin), self.keys)
+        self.ledger, self.origin = new, origin.origin
+        new.append(self.agreement.raw)
+        new.append(new.succession(cut, old.first + sight(cut, old.agreement).checkpoint.size))
+        self.until(self.now)
 
     # ── saying things ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -259,7 +286,7 @@ class World:
             span = Span(end_at=instant(self.start(window + 1)), start_at=instant(self.start(window)))
         return Header(
             agreement=self.agreement.id,
-            log=self.agreement.document.log.origin,
+            log=self.origin,
             party=party,
             sequence=sequence,
             stream=stream,
@@ -470,6 +497,9 @@ class World:
         """What the log serves."""
         return MemorySource(self.memory.files())
 
-    def verify(self, *, as_of: int | None = None, seen: Iterable[tuple[str, bytes]] = ()) -> Report:
-        """Judge it."""
-        return verify(self.source().fetch, self.agreement, as_of=as_of, seen=tuple(seen))
+    def verify(
+        self, *, as_of: int | None = None, seen: Iterable[tuple[str, bytes]] = (), alone: bool = False
+    ) -> Report:
+        """Judge it. alone: by the newest log only."""
+        before = [] if alone else [MemorySource(old.files()).fetch for old in self.before]
+        return verify(self.source().fetch, self.agreement, before=before, as_of=as_of, seen=tuple(seen))

@@ -3,7 +3,18 @@
 
 from __future__ import annotations
 
-from pausectl.verify.rules import compute, corrections, coverage, energy, hours, intake, ledger, models, runs
+from pausectl.verify.rules import (
+    compute,
+    corrections,
+    coverage,
+    energy,
+    hours,
+    intake,
+    ledger,
+    models,
+    runs,
+    succession,
+)
 
 #: In the order of specs/verification.md.
-CHAPTERS = (ledger, coverage, intake, compute, corrections, hours, energy, runs, models)
+CHAPTERS = (ledger, succession, coverage, intake, compute, corrections, hours, energy, runs, models)
