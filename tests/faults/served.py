@@ -121,12 +121,16 @@ class Town:
         self.mirror.start()
 
     def follows(self, patience: float) -> str:
-        """Wait until the mirror shows what the log does; what is wrong if it never does, or holds something else."""
-        until = time.monotonic() + patience
-        while (shown := _checkpoint(self.mirror.url)) is None or _size(shown) != _size(_checkpoint(self.log.url)):
+        """Wait until the mirror shows all that the log shows now; what is wrong if it never does."""
+        until, there = time.monotonic() + patience, _size(_checkpoint(self.log.url))
+        while _size(_checkpoint(self.mirror.url)) < there:
             if time.monotonic() > until:
-                return f"the mirror does not follow: {self.mirror.told[-300:]}"
+                return f"the mirror does not follow to {there}: {self.mirror.told[-300:]}"
             time.sleep(0.05)
+        return ""
+
+    def copied(self) -> str:
+        """What is wrong with the mirror's copy, when nobody writes."""
         damage = fsck(self.copy / "log", AGREEMENT)
         return f"the mirror: {damage[0].path}: {damage[0].message}" if damage else ""
 
@@ -252,7 +256,7 @@ def serve(scratch: Path, trials: int, seed: int, *, stop: bool = False, **_: Any
             acks, seen = acks + crowd.acks, seen + crowd.seen
             tally.acks, tally.seen = tally.acks + len(crowd.acks), tally.seen + len(crowd.seen)
             tally.trial(verdict, about=f"seed {seed}, trial {trial}")
-        behind = town.follows(_PATIENCE)
+        behind = town.follows(_PATIENCE) or town.copied()
         tally.check(not behind, behind, about="the end")
     finally:
         town.stop()
