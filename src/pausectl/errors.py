@@ -78,7 +78,8 @@ class SplitView(Forged):
     """
 
     def __init__(self, message: str, first: bytes, second: bytes, *, where: str = "") -> None:
-        super().__init__(message, where=where, hint="keep both checkpoints: together they prove it to anyone")
+        hint = "keep both checkpoints, and the tiles: they convict the log before anyone"
+        super().__init__(message, where=where, hint=hint)
         self.first = first
         self.second = second
         self.evidence = b""
