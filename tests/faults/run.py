@@ -27,6 +27,7 @@ import full
 import kill
 import partition
 import power
+import racing
 import rot
 import sabotage
 import served
@@ -72,6 +73,8 @@ FAULTS = (
     Fault("witness-power-ext4", partial(witnessing.die, kind="ext4"), (300, 20, 3)),
     Fault("witness-power-xfs", partial(witnessing.die, kind="xfs"), (200, 10, 2)),
     Fault("witnesses", witnessing.misbehave, (300, 30, 4)),
+    Fault("witness-races", racing.race, (5000, 300, 30)),
+    Fault("witness-restored", racing.restore, (1000, 60, 6)),
     Fault("serve", served.serve, (200, 20, 2)),
     Fault("serve-fsync", served.sync_fails, (60, 8, 1)),
     Fault("serve-full", full.serve, (60, 8, 1)),
@@ -130,6 +133,10 @@ SABOTAGES = (
     Sabotage(
         "a witness answers, then persists", "kill -9",
         partial(witnessing.die, witness_kind=sabotage.HastyWitness), 100,
+    ),
+    Sabotage(
+        "a witness compares, and then writes", "twelve at once",
+        partial(racing.race, change=racing.no_step), 100,
     ),
     Sabotage(
         "a witness's memory without fsync", "power cut, ext4",

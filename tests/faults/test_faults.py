@@ -22,6 +22,7 @@ GROUPS = {
     "damaged files": ["rot", "torn"],
     "several writers and late writes": ["writers", "writers-unlocked", "late"],
     "witnesses": ["witness-kill", "witness-power-ext4", "witness-power-xfs", "witnesses"],
+    "a witness that many ask, and old databases": ["witness-races", "witness-restored"],
     "servers": ["serve", "serve-fsync", "serve-full", "partition"],
     "clocks": ["clock", "faketime"],
 }  # fmt: skip
