@@ -13,6 +13,7 @@ from pausectl.history.reader import key_path, open_ledger
 from pausectl.history.source import DirectorySource
 from pausectl.log.fsck import fsck
 from pausectl.log.log import Log
+from pausectl.log.storage.config import Places
 from pausectl.sim import terms
 from pausectl.sim.terms import demo_key
 from pausectl.wire import note
@@ -63,6 +64,20 @@ def test_log_31_the_keys_are_published_and_a_stranger_reads_the_log(quantum, tmp
     mark = next(raw for index, raw in ledger.entries() if index == 2)
     assert 15_000 < len(mark) < 65_535
     assert fsck(quantum.home, stranger) == []
+
+
+def test_another_home_joins_it_and_finds_the_keys_where_it_lies(quantum, tmp_path, postgres):
+    places = Places(postgres.url, f"{postgres.url}#{tmp_path.name}")
+    stranger = document.parse(quantum.agreement.raw)
+    with pytest.raises(Unavailable, match=r"does not exist|missing"):
+        Log.join(tmp_path / "early", stranger, quantum.signer, Places(places.head, places.head), second=SECOND)
+    with quantum.create(second=SECOND, places=places) as log:
+        log.add([quantum.entry(0)])
+    with Log.join(tmp_path / "other", stranger, quantum.signer, places, second=SECOND) as log:
+        assert log.add([quantum.entry(0)])[0].duplicate
+        log.cosign(witnesses(quantum, tmp_path / "w"), quantum.now)
+        assert log.cosigned
+    Log.open(tmp_path / "other", quantum.signer, second=SECOND).close()
 
 
 def test_it_opens_again_and_goes_on(quantum, tmp_path):

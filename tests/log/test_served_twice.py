@@ -68,7 +68,9 @@ def test_two_servers_of_one_log_of_which_one_is_killed(world, hall, postgres, s3
         def handle(request) -> Answer:
             with one_at_a_time:
                 said = ask(request.body)
-            return Answer(200 if said.startswith("— ".encode()) else 409, said)
+            if said.startswith("— ".encode()):
+                return Answer(200, said)
+            return Answer(409, said, "text/x.tlog.size")
 
         return Door("POST", f"/{place}/add-checkpoint", handle, max_body=1 << 20)
 
@@ -110,6 +112,7 @@ def test_two_servers_of_one_log_of_which_one_is_killed(world, hall, postgres, s3
         shown = client.get(f"{servers[0].url}/checkpoint", timeout=30, max_bytes=1 << 16).body
     finally:
         codes = servers[1].end(9), servers[0].end(15)
+        print(*[line for line in servers[0].lines if "message" in line], sep="")  # why it failed, if it did
     assert codes == (-9, 0), servers[0].lines[-3:]
     found = check(world, config.open(tmp_path / "reader", places, Disk()), told, shown)
     with capsys.disabled():

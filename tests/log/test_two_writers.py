@@ -25,6 +25,7 @@ from pausectl.log.log import Log
 from pausectl.log.sequencer import KEPT, Sequencer
 from pausectl.log.storage import config, memory
 from pausectl.log.storage.config import Places
+from pausectl.log.storage.seams import Absent
 from pausectl.sim import terms
 from pausectl.wire import checkpoint, dsse, note
 from pausectl.wire.tile import bundles_for
@@ -570,6 +571,30 @@ def test_a_database_that_dies_takes_nothing_back(world, servers, tmp_path):
         store.close()
     assert len(acks) >= 5 * KILLS
     assert all(found[index] == world.entry(sequence) for index, sequence in acks)
+
+
+@pytest.mark.parametrize("kinds", [("s3", ""), ("postgres", ""), ("", "s3"), ("", "postgres"), ("postgres", "s3")])
+def test_any_mixture_keeps_a_log(world, kinds, request, tmp_path):
+    """And discards what eight checkpoints have superseded; a part that lies in a home keeps other homes out."""
+    urls = [kind and request.getfixturevalue(kind).url for kind in kinds]
+    places = Places(*(
+        url and f"{url}{'/' if url.startswith('s3') else '#'}mix-{tmp_path.name}" for url in urls
+    ))  # fmt: skip
+    with world.create(places=places) as log:
+        for number in range(KEPT + 2):
+            log.add([world.entry(number)])
+        for size in (2, 3):
+            with pytest.raises(Absent):
+                log.store.objects.get(f"tile/0/000.p/{size}")
+        assert log.store.exclusive is not places.shared
+    with world.open() as log:
+        assert log.add([world.entry(0)])[0].index == 1
+        assert log.add([world.entry(100)])[0].index == KEPT + 3
+        found = is_one_history(log.store, world.agreement, [log.checkpoint])
+    assert len(found) == KEPT + 4
+    if not places.shared:
+        with pytest.raises(UsageFault, match="not shared"):
+            Log.join(tmp_path / "other", world.agreement, world.signer, places)
 
 
 def test_a_second_process_with_the_same_home_is_refused(world, shared_urls, tmp_path):

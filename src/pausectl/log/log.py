@@ -27,6 +27,7 @@ from pausectl.agreement.types import seconds
 from pausectl.durable import Disk
 from pausectl.errors import Broken, Refused, Unavailable, UsageFault
 from pausectl.history.decode import Decoded
+from pausectl.history.reader import resolve
 from pausectl.log import admission, homes, marks, mirrors, pins, publish
 from pausectl.log.held import Held
 from pausectl.log.index import Index
@@ -162,16 +163,25 @@ class Log:
         second: Signer | None = None,
         disk: Disk | None = None,
     ) -> Log:
-        """Open a log that another home has created on shared stores, from a new home directory."""
+        """Open a log that another home has created on shared stores, from a new home directory.
+
+        agreement: the keys that it names by digest are read where the log lies.
+        """
         if not places.shared:
             raise UsageFault("expected URLs of both the objects and the head: what lies in a home is not shared")
-        agreement = pins.complete(agreement, second)
         disk, places = disk or Disk(), homes.placed(home, places)
         homes.make(home, disk)
         with homes.locked(home) as lock:
             homes.need_nothing(home, agreement)
-            memory = homes.settle(home, agreement, places, disk)
-            return cls(home, agreement, signer, config.open(home, places, disk), memory, lock, second)
+            store = config.open(home, places, disk)
+            try:
+                store.head.read()  # Unavailable where there is no log
+                agreement = pins.complete(resolve(store.objects.get, agreement), second)
+                memory = homes.settle(home, agreement, places, disk)
+            except BaseException:
+                store.close()
+                raise
+            return cls(home, agreement, signer, store, memory, lock, second)
 
     @property
     def size(self) -> int:
