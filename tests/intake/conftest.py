@@ -111,7 +111,8 @@ def served(scene, hall):
         witnesses = [lambda request, w=w: w.cosign(request, scene.now) for w in made]
         log.cosign(witnesses, scene.now)
         writer = stack.enter_context(Committer(log, witnesses, clock=lambda: scene.now))
-        *reads, add = log_doors(log.store, writer, Limits())
+        doors = {door.path: door for door in log_doors(log.store, writer, Limits())}
+        add = doors.pop("/add")
         found = Served("", log, home, scene.agreement)
 
         def difficult(request: Request):
@@ -122,7 +123,7 @@ def served(scene, hall):
                 return Answer(200, b"c2sp.org/tlog-proof@v1\n") if found.lies else Answer(403, b"not today\n")
             return add.handle(replace(request, body=found.instead or request.body))
 
-        opened = hall([*reads, Door("POST", "/add", difficult, max_body=add.max_body, status=add.status)])
+        opened = hall([*doors.values(), Door("POST", "/add", difficult, max_body=add.max_body, status=add.status)])
         found.url = opened.url
         yield found
         opened.close()
