@@ -15,10 +15,11 @@ from pausectl.net.limits import Limits
 from pausectl.sim import terms
 from pausectl.wire import checkpoint, cosignature, merkle, note, witness
 from pausectl.wire.checkpoint import Checkpoint
-from pausectl.wire.keys import MLDSA44
+from pausectl.wire.keys import ED25519, MLDSA44, PrivateKey
 from pausectl.witness.server import MAX_BODY, Doorkeeper, Numbers
 from pausectl.witness.witness import Witness, origin_hash
 
+VECTORS = Path(__file__).parents[1] / "vectors"
 NAME = "witness.example/one"
 COSIGNERS = [(NAME, terms.demo_key("witness")), (NAME, terms.demo_key("witness", MLDSA44))]
 NOW = 1_800_000_000
@@ -253,6 +254,21 @@ def test_the_exchange_of_others_over_http(serve, shared, tree):
     for number, step in enumerate(told["steps"], start=1):
         answer = served.ask(step["request_body"].encode())
         assert answer.status == (400 if number == 2 else step["status_spec_v1"]), number
+
+
+def test_our_vector_of_the_exchange_over_http(hall, tmp_path):
+    told = json.loads((VECTORS / "witness" / "exchange.json").read_text())
+    name = told["witness_vkey"].partition("+")[0]
+    key = PrivateKey.from_seed(ED25519, bytes.fromhex(told["witness_seed"]))
+    with Witness.beside(name, key, note.parse_vkey(told["log_vkey"]), tmp_path) as one:
+        assert [note.format_vkey(key) for key in one.keys] == [told["witness_vkey"]]
+        url = hall(Doorkeeper(one, Numbers(), lambda: told["time"]).doors(), limits=QUICK).url
+        for number, step in enumerate(told["steps"]):
+            answer = client.post(f"{url}/add-checkpoint", step["ask"].encode(), timeout=20, max_bytes=1 << 20)
+            assert answer.status == step["status"], (number, step["why"], answer.body)
+            assert answer.body.decode() == step.get("answer", answer.body.decode())
+            assert (answer.type == "text/x.tlog.size") is (step["status"] == 409)
+    assert {step["status"] for step in told["steps"]} == {200, 400, 403, 404, 409, 422}
 
 
 # ── bodies ──

@@ -22,7 +22,16 @@ from typing import Any
 from pausectl.agreement.types import instant
 from pausectl.errors import Broken, PausectlError, UsageFault
 from pausectl.predicates import base
-from pausectl.sim import contradictions, examples, refused, refused_pins, refused_policies, refused_proofs, seals
+from pausectl.sim import (
+    contradictions,
+    examples,
+    exchange,
+    refused,
+    refused_pins,
+    refused_policies,
+    refused_proofs,
+    seals,
+)
 from pausectl.sim.evasions import Evasion, evasions
 from pausectl.sim.play import catch
 from pausectl.sim.terms import Roll
@@ -50,7 +59,7 @@ def render() -> dict[str, bytes]:
     found += _ledger("honest", honest, _expect(None, honest, honest.verify()))
     for evasion in evasions().values():
         found += _evasion(evasion, honest.agreement.raw)
-    found += [*_statements(), *_seals(), *_refused(honest)]
+    found += [*_statements(), *_seals(), *_exchange(), *_refused(honest)]
     files = dict(found)
     if len(files) != len(found):
         raise Broken("two vectors have one path")
@@ -154,6 +163,10 @@ def _seals() -> Files:
     yield "seal/seal.json", _json(seals.honest())
     for cheat in seals.cheats():
         yield f"seal/{cheat.id}-{re.sub('[^a-z0-9]+', '-', cheat.cheat)}.json", _json(cheat.json())
+
+
+def _exchange() -> Files:
+    yield "witness/exchange.json", _json(exchange.exchange())
 
 
 def _refused(world: World) -> Files:
