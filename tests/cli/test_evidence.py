@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pausectl.sim import contradictions
-from pausectl.sim.terms import demo_key
+from pausectl.sim.terms import Roll, demo_key
+from pausectl.sim.world import World
 from pausectl.wire import evidence, note
 
 LOG = demo_key("ledgerco")
@@ -70,3 +73,17 @@ def test_verify_writes_what_the_next_one_checks(run, home, fork, tmp_path):
     assert checked.code == 0, checked.err
     assert checked.json["begins_with"]
     assert {each["got"] for each in checked.json["signed"]} == {str(seen[1]), "the head of the ledger"}
+
+
+def test_an_agreement_has_several_logs(run, tmp_path):
+    """Whichever of them it is that told two stories, and mirrored under its own origin."""
+    world = World(windows=0, roll=replace(Roll(), successors=("archive",)))
+    (tmp_path / "agreement.json").write_bytes(world.agreement.raw)
+    later = world.agreement.document.log.successors[0].origin
+    for origin, key, code in ((ORIGIN, "ledgerco", 0), (later, "archive", 0), (later, "ledgerco", 4)):
+        path = tmp_path / "told"
+        path.write_bytes(evidence.format(contradictions.rewritten(origin, demo_key(key))))
+        assert run("evidence", "check", path, "--agreement", tmp_path / "agreement.json").code == code
+    for origin, code in ((later, 3), (ORIGIN, 3), ("log.example/nobody", 2)):
+        common = ("--agreement", tmp_path / "agreement.json", "--once", "--origin", origin)
+        assert run("mirror", tmp_path, tmp_path / origin.replace("/", "-"), *common).code == code

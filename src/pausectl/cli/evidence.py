@@ -33,28 +33,27 @@ def evidence() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def check(file: Path, agreement_file: Path | None, vkey: str | None, as_json: bool) -> int:
     """Check FILE with nothing but the log's key; exit code 0 if it convicts the log, 4 if it shows nothing."""
+    if (agreement_file is None) == (vkey is None):
+        raise UsageFault("expected either --agreement or --vkey")
     raw = read(file, wire.MAX_BYTES)
     with naming(file):
         told = wire.parse(raw)
-    keys = log_keys(agreement_file, vkey, told.key)
-    with naming(file):
+        keys = log_keys(agreement_file, vkey, told)
         wire.check(told, *keys)
     click.echo(json.dumps(_json(told), indent=1) if as_json else _text(told))
     return 0
 
 
-def log_keys(agreement_file: Path | None, vkey: str | None, second: bytes) -> tuple[VerifierKey, ...]:
-    """The keys of the log in question, from the one of the first two that is given.
+def log_keys(agreement_file: Path | None, vkey: str | None, told: Evidence) -> tuple[VerifierKey, ...]:
+    """The keys of the log in question, of the agreement or else `vkey`; the origin says which of the agreement's logs.
 
-    second: a raw ML-DSA-44 key, or b""; it counts if the agreement names its digest.
+    The ML-DSA-44 key in the evidence counts if the agreement names its digest for that log.
     """
-    if (agreement_file is None) == (vkey is None):
-        raise UsageFault("expected either --agreement or --vkey")
     if agreement_file is None:
         return (parse_log_key(vkey or ""),)
     agreement = load_agreement(agreement_file)
-    named = hashlib.sha256(second).hexdigest() == agreement.document.log.mldsa44
-    return agreement.resolve([second] if named else []).log_pair
+    named = hashlib.sha256(told.key).hexdigest() in agreement.pinned
+    return agreement.resolve([told.key] if named else []).of_log(told.checkpoints[0].origin).log_pair
 
 
 def parse_log_key(vkey: str) -> VerifierKey:

@@ -35,6 +35,7 @@ from pausectl.report.inert import safe
 @click.option(
     "--agreement", "agreement_file", type=click.Path(path_type=Path), help="The agreement that the log keeps."
 )
+@click.option("--origin", help="Which of the agreement's logs, if it is a successor.")
 @click.option("--vkey", help="The log's verifier key, to mirror a log without an agreement; no witness is asked for.")
 @click.option(
     "--key", "key_file", envvar="PAUSECTL_KEY", type=click.Path(path_type=Path),
@@ -53,7 +54,7 @@ def mirror(source: str, directory: Path, once: bool, every: float, listen: str |
     """Keep a checked copy of the log at SOURCE in DIR: DIR/log is public, DIR/state is not."""
     if once and listen:
         raise UsageFault("expected --once or --listen, not both")
-    trust = _trust(options["agreement_file"], options["vkey"])
+    trust = _trust(options["agreement_file"], options["vkey"], options["origin"])
     files = [file for file in (options["key_file"], options["mldsa_file"]) if file]
     cosigner = _cosigner(files, trust) if files else None
     log, others = open_source(source), [open_source(url) for url in options["others"]]
@@ -72,11 +73,15 @@ def _say(text: str) -> None:
     click.echo(safe(text), err=True)
 
 
-def _trust(agreement_file: Path | None, vkey: str | None) -> Trust:
-    if (agreement_file is None) == (vkey is None):
-        raise UsageFault("expected either --agreement or --vkey")
+def _trust(agreement_file: Path | None, vkey: str | None, origin: str | None) -> Trust:
+    if (agreement_file is None) == (vkey is None) or (vkey and origin):
+        raise UsageFault("expected either --agreement or --vkey, and --origin with an agreement only")
     if agreement_file is not None:
-        return Trust.of(load_agreement(agreement_file))
+        agreement = load_agreement(agreement_file)
+        under = agreement.of_log(origin) if origin else agreement
+        if origin and under.origin != origin:
+            raise UsageFault(f"--origin: the agreement has no log {origin}")
+        return Trust.of(under)
     return Trust(parse_log_key(vkey or ""))
 
 
