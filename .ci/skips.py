@@ -19,6 +19,7 @@ BUILT_WITH = {
     "npm peer absent": "npm",
     "MinIO is absent": "go",
     "PostgreSQL is absent": "apt-get",
+    "prometheus is absent": "apt-get",
 }
 
 
