@@ -304,7 +304,8 @@ def test_models_are_values(claim):
 
 
 def said(claim: Predicate, *signers: PrivateKey, agreement: Agreement = AGREEMENT) -> Trouble | None:
-    found = objection(decode(dsse.sign(base.write(claim), *signers).raw, agreement.keys), agreement)
+    read = agreement.of_log(claim.header.log)  # as the log in which it stands is read
+    found = objection(decode(dsse.sign(base.write(claim), *signers).raw, agreement.keys), read)
     return found[0] if found else None
 
 

@@ -42,10 +42,12 @@ def shown(**world: Any) -> tuple[World, dict[str, Any]]:
 def test_the_shape(world):
     built, found = shown(**world)
     assert list(found) == [
-        "agreement", "log", "as_of", "verdicts", "windows", "findings", "held", "errors", "not_shown",
+        "agreement", "log", "as_of", "available", "verdicts", "windows", "findings", "held", "errors", "not_shown",
     ]  # fmt: skip
     assert found["agreement"] == {"id": built.agreement.id, "version": 1}
-    assert found["log"].keys() == {"origin", "size", "root"}
+    assert found["log"].keys() == {"origin", "size", "root", "before"}
+    assert found["log"]["before"] == []
+    assert found["available"] is None  # no mirror is agreed
     assert (found["log"]["origin"], found["log"]["size"]) == ("log.example/pause", len(built.memory.entries))
     assert len(unbase64(found["log"]["root"])) == 32
     assert INSTANT.fullmatch(found["as_of"])
