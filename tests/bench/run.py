@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import history
 import log as of_log
 from ledger import build
 from nacl.bindings import crypto_sign_open
@@ -125,6 +126,18 @@ def appends(entries: int = 2_000) -> None:
         )
 
 
+def git_history(commits: int) -> None:
+    """The git collector, beside git that only prints what is counted."""
+    place = history.build(commits, CACHE / f"history-{commits}")
+    bare, held = command("git", "-C", str(place), "log", "--numstat")
+    words = ("lab", "collect", "git", str(place), "--window", "2020-01-01T00:00:00Z/2030-01-01T00:00:00Z", "--json")
+    seconds, memory = command(sys.executable, "-m", "pausectl", *words)
+    print(
+        f"git, {commits:,} commits: {seconds:.1f} s, {seconds / bare:.2f} of git log --numstat, "
+        f"{memory:.0f} MiB beside {held:.0f} of git"
+    )
+
+
 def starting() -> None:
     """What a person waits for."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -149,6 +162,7 @@ def main() -> None:
     starting()
     appends(500 if quick else 2_000)
     of_log.main(quick=quick)
+    git_history(4_000 if quick else 40_000)
     verification(5_000 if quick else 100_000)
     if "--million" in sys.argv:
         verification(1_000_000)

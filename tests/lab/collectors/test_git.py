@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pausectl.agreement.types import instant
+from pausectl.agreement.types import instant, seconds
 from pausectl.errors import Malformed, UsageFault
 from pausectl.lab.collectors import base, git_log, git_markers, git_notes
 from pausectl.lab.collectors.base import Window
@@ -146,6 +146,20 @@ def test_marked_commits_and_lines_of_seven_repositories(histories, answers):
         assert number(found, "marker_author_commits") == marks["author"]
         assert number(found, "marker_subject_commits") == marks["aider_subject_only"]
         assert number(found, "marker_committer_commits") >= marks["aider_committer_only"]
+        assert number(found, "bot_commits") <= want["bot_commits"]  # theirs has merges, and those that an agent marked
+
+
+def test_a_calendar_year_of_one_of_them(shared, tmp_path, answers):
+    """By author time, which is how that answer was counted; ours is by committer date."""
+    want, path = answers["inspect_ai_2026"]["value"], tmp_path / "authored.log"
+    with shared("data/ai_authorship/commits.csv").open(newline="") as file, path.open("wb") as out:
+        rows = (row for row in csv.DictReader(file) if row["repo"] == "UKGovernmentBEIS/inspect_ai")
+        out.writelines(log_of(row | {"committer_time": row["author_time"]}) for row in rows)
+    found = collect([str(path)], Window(seconds("2026-01-01T00:00:00Z"), seconds("2027-01-01T00:00:00Z")), {})
+    commits, lines = metric(found, "ai_commits"), metric(found, "ai_lines")
+    assert (found.records, commits["numerator"]) == (want["commits"], want["ai_marked"])
+    assert commits["denominator"] == want["non_merge"]
+    assert (lines["numerator"], lines["denominator"]) == (want["ai_marked_inserted_lines"], want["inserted_lines"])
 
 
 def test_a_weak_marker_is_told_and_not_counted(histories):
@@ -424,6 +438,9 @@ def test_nothing_that_a_repository_configures_is_run(repo, tmp_path):
         "core.alternateRefsCommand",
     ):  # fmt: skip
         git(repo.path, "config", key, str(program))
+    git(repo.path, "status")
+    assert ran.exists()  # so it is for whoever only looks
+    ran.unlink()
     for key, value in (
         ("log.showSignature", "true"), ("mailmap.file", "/dev/zero"), ("log.diffMerges", "on"), ("log.follow", "true"),
         ("extensions.partialClone", "origin"), ("remote.origin.promisor", "true"), ("core.bare", "false"),
