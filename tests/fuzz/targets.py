@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from hashlib import sha256
+from io import BytesIO
 from random import Random
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import doors
 import mutations
@@ -24,6 +26,7 @@ from pausectl.agreement.lint import lint_file
 from pausectl.errors import Forged, Malformed, Refused
 from pausectl.history.decode import decode
 from pausectl.history.reader import sight
+from pausectl.lab.collectors import inspect_ai, lm_eval
 from pausectl.log import bookmark, stage
 from pausectl.log.bookmark import Bookmark
 from pausectl.mirror import memory as mirror_memory
@@ -462,6 +465,59 @@ def check_pem(raw: bytes) -> str:
     return "accepted" if any(found) else "refused"
 
 
+def check_inspect(raw: bytes) -> str:
+    """A log of either form, up to the results of its run."""
+
+    def whole(name: str) -> object:
+        run = inspect_ai.parse(BytesIO(raw), name, "")
+        return run is not None and (run.flaw(), list(run.results()))
+
+    found = [attempt(lambda name=name: whole(name))[0] for name in ("log.eval", "log.json")]
+    return "accepted" if any(found) else "refused"
+
+
+def inspected() -> list[bytes]:
+    """A log of Inspect as JSON."""
+    scores = [{"name": "match", "scorer": "match", "metrics": {"accuracy": {"value": 0.75}, "stderr": {"value": 0.2}}}]
+    log = {
+        "version": 2, "status": "success", "results": {"total_samples": 2, "completed_samples": 2, "scores": scores},
+        "eval": {"run_id": "r", "task_id": "t", "task": "a", "model": "m", "created": "2026-07-06T10:00:00Z",
+                 "config": {"epochs": 2}, "dataset": {"samples": 100, "sample_ids": [1]}},
+        "stats": {"started_at": "2026-07-06T10:00:00Z", "completed_at": "2026-07-06T10:00:30+02:00",
+                  "model_usage": {"m": {"total_tokens": 7}}},
+        "samples": [{}, {}],
+    }  # fmt: skip
+    return [json.dumps(log).encode()]
+
+
+def zipped() -> list[bytes]:
+    """The same as archives, stored and deflated; and one of a run without an end."""
+    (log,) = inspected()
+    made = []
+    for method, name in (
+        (ZIP_STORED, "header.json"),
+        (ZIP_DEFLATED, "header.json"),
+        (ZIP_STORED, "_journal/start.json"),
+    ):
+        with ZipFile(packed := BytesIO(), "w", method) as archive:
+            for member in (name, "samples/1_epoch_1.json", "samples/1_epoch_2.json"):
+                archive.writestr(ZipInfo(member), log, method)
+        made.append(packed.getvalue())
+    return made
+
+
+def harnessed() -> list[bytes]:
+    """A results file of lm_eval."""
+    file = {
+        "results": {"g": {"acc,none": 0.5}, "t": {"alias": "t", "acc,none": 0.5, "acc_stderr,none": "N/A"}},
+        "groups": {"g": {}}, "group_subtasks": {"g": ["t"]}, "versions": {"t": 1.0}, "n-shot": {"t": 5},
+        "configs": {"t": {"repeats": 1}}, "n-samples": {"t": {"original": 9, "effective": 3}}, "date": 1766001300.25,
+        "config": {"model_args": "pretrained=m,dtype=x"}, "model_name": "", "lm_eval_version": "0.4.9.2",
+        "total_evaluation_time_seconds": "1810.12",
+    }  # fmt: skip
+    return [json.dumps(file).encode()]
+
+
 def bundles() -> list[bytes]:
     entries = [b"", b"a", b"bc" * 30, b"d" * 300]
     return [bytes([n % 256]) + tile.format_bundle((entries * 64)[:n]) for n in (1, 2, 3, 4, 255, 256)]
@@ -548,6 +604,9 @@ def all_targets() -> Iterator[Target]:
         ("log.fsck", digested(places()), pair(bookmark.parse, bookmark.format), places(), 0.5),
         ("mirror.cursor", damaged(cursors()), pair(mirror_memory.parse_cursor, mirror_memory.format_cursor), cursors(),
         0.5),
+        ("inspect_ai", reworked(inspected()), check_inspect, inspected(), 0.5),
+        ("inspect_ai.eval", damaged(zipped()), check_inspect, zipped(), 0.5),
+        ("lm_eval", reworked(harnessed()), plain(lambda raw: lm_eval.parse(BytesIO(raw), "", "")), harnessed(), 0.5),
         ("evidence", damaged(proven()), pair(evidence.parse, evidence.format), proven(), 0.7),
     ]  # fmt: skip
     return (Target(*each) for each in (*made, *door_targets()))
