@@ -370,6 +370,14 @@ def test_encrypted_and_strangely_compressed_members(zipped):
         read(zipped(archive(("header.json", header()), method=zipfile.ZIP_LZMA)))
 
 
+def test_a_directory_that_points_before_the_beginning(zipped):
+    raw = zipped().read_bytes()
+    place = raw.rindex(b"PK\x05\x06") + 16
+    (offset,) = struct.unpack_from("<I", raw, place)
+    with pytest.raises(Malformed, match="points before its beginning"):
+        read(zipped(raw[:place] + struct.pack("<I", offset + 10_000) + raw[place + 4 :]))
+
+
 def test_a_header_that_does_not_match_its_sum(zipped):
     raw = zipped(archive(*SAMPLES, ("header.json", header()), method=zipfile.ZIP_STORED)).read_bytes()
     with pytest.raises(Malformed, match="CRC"):

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import EINVAL
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -225,6 +226,10 @@ def _unzipped(file: BinaryIO) -> tuple[Any, int]:
             if "_journal/start.json" not in names:
                 raise Malformed("expected header.json or _journal/start.json, found neither")
             return {"status": "started", **_object(_member(archive, names["_journal/start.json"]))}, held
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        raise Malformed("expected a zip archive, whole: it points before its beginning") from error
     except _BROKEN as error:
         raise Malformed(f"expected a zip archive, whole: {spelled(str(error))[:120]}") from error
 
