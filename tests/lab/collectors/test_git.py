@@ -219,6 +219,7 @@ def test_this_repository_against_git_itself():
         ("Paul (aider)", "paul@lab.example"),
         ("aider (gpt-5.2)", "x@lab.example"),
         ("OpenAI Codex", ""),
+        ("Oz", "oz-agent@warp.dev"),
     ],
 )
 def test_agents(name, address):

@@ -15,7 +15,7 @@ ADDRESSES = frozenset(
     {
         "agent@warp.dev", "aider@aider.chat", "amp@ampcode.com", "codex@openai.com", "crush@charm.land",
         "cursoragent@cursor.com", "noreply@aider.chat", "noreply@anthropic.com", "noreply@openai.com",
-        "noreply@opencode.ai", "openhands@all-hands.dev",
+        "noreply@opencode.ai", "openhands@all-hands.dev", "oz-agent@warp.dev",
     }
 )  # fmt: skip
 #: GitHub accounts of agents: the login in [ID+]LOGIN@users.noreply.github.com, and the names that GitHub gives them.
