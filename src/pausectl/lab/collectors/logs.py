@@ -21,7 +21,7 @@ from typing import IO, Any, BinaryIO, TypeVar
 
 from pausectl.errors import Malformed, UsageFault
 
-#: Of a log that is one JSON text. What Python makes of hostile JSON takes twenty times its bytes.
+#: Of a log that is one JSON text. What Python makes of hostile JSON takes nearly thirty times its bytes.
 MAX_JSON = 256 << 20
 #: Of a member of an archive, which a few bytes may swell to, and of results without samples.
 MAX_HEADER = 32 << 20
