@@ -103,6 +103,8 @@ def test_a_counter_goes_before_a_gauge_unless_it_never_moves(saved):
     assert (found.energy_wh, found.coverage) == (200, 1)
     still = series(every(30, 7), ENERGY)
     assert collect([saved(series(every(30)), still)], HOUR, {"step": "30"}).energy_wh == 100
+    alone = collect([saved(still)], HOUR, {"step": "30"})
+    assert (alone.energy_wh, alone.unknown_records) == (None, 120)  # not 0 Wh
 
 
 def test_a_reset_is_a_new_segment_and_never_a_negative_difference(saved):
@@ -209,7 +211,7 @@ def test_one_sensor_for_each_node(saved):
         }
 
     first = [sensor("n1", "Sys Power", 300), sensor("n1", "Pwr Consumption", 290), sensor("n1", "Chassis Power", 900)]
-    path = saved(*first, sensor("n2", "Pwr Consumption", 200))
+    path = saved(*first, sensor("n2", "Pwr Consumption", 200), sensor("n2", "Sys Power", 0))
     assert collect([path], HOUR, {"mapping": "ipmi", "step": "60"}).energy_wh == 500
 
 

@@ -53,6 +53,7 @@ class _Read:
     contradicting: int = 0
     sensors: int = 0
     still: int = 0
+    stuck: int = 0
     boards: int = 0
 
 
@@ -68,7 +69,7 @@ def measured(readings: Readings, source: Method) -> Collected:
     covered = Fraction(read.total.covered_ms, 1)
     silent = not covered or (coverage is not None and coverage < terms.floor)
     gaps += _gaps(read, terms, len(every), silent=silent, coverage=coverage)
-    powered = {device: ranks[min(ranks)] for device, ranks in kinds.get("power", {}).items() if device in read.chosen}
+    powered = {device: _preferred(ranks) for device, ranks in kinds.get("power", {}).items() if device in read.chosen}
     amount = round(read.total.amount) if held else 0
     return Collected(
         method=Method(
@@ -101,6 +102,9 @@ def _read(readings: Readings) -> _Read:
         if len(options) > 1 and not options[0][2].amount:
             found.still += 1  # a counter that never moved
             options.pop(0)
+        elif options[0][0] and options[0][2].covered_ms and not options[0][2].amount:
+            found.stuck += 1
+            options[0][2].flagged, options[0][2].covered_ms = options[0][2].records, 0
         slack = terms.max_gap * 1000
         best = next(one for one in options if one[2].covered_ms + slack >= max(o[2].covered_ms for o in options))
         found.chosen[device] = best[1], best[2]
@@ -114,12 +118,18 @@ def _read(readings: Readings) -> _Read:
 
 def _settled(ranks: dict[int, Track], found: _Read) -> Track:
     """The track of the sensor to be preferred, sorted, each instant once."""
-    track = ranks[min(ranks)]
+    track = _preferred(ranks)
     found.sensors += len(ranks) - 1
     repeated, contradicting = track.settle()
     found.repeated += repeated
     found.contradicting += contradicting
     return track
+
+
+def _preferred(ranks: dict[int, Track]) -> Track:
+    """Of the first sensor that has anything but flagged readings, if there is one."""
+    good = [rank for rank, track in ranks.items() if any(value == value for value in track.values)]  # noqa: PLR0124
+    return ranks[min(good or ranks)]
 
 
 def _boards(found: _Read) -> None:
@@ -209,6 +219,7 @@ def _gaps(read: _Read, terms: Terms, devices: int, *, silent: bool, coverage: Fr
         (total.resets, "counters fell: reset, each begins a new segment"),
         (total.impossible, "rises of a counter faster than any such device: not counted"),
         (read.still, "devices have a counter that never moved: read by power"),
+        (read.stuck, "devices have nothing but a counter that never moved: unknown, not zero"),
         (read.contradicting, "repeated readings contradict the first of their instant"),
     ):
         if count:
