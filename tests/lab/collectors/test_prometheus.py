@@ -273,6 +273,14 @@ def test_every_cut_of_an_answer_is_an_error(tmp_path):
         ('{"status":"error","error":"out of memory","data":{"resultType":"matrix","result":[]}}', "out of memory"),
         ('{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}', "expected a series"),
         ('{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1]]}]}}', "a time and"),
+        ('{"status":"success","data":{"resultType":"matrix","result":[' + "1" * 5_000 + "]}}", "whole answer"),
+        ('{"status":"success","data":{"resultType":"matrix","result":[' + "[" * 90_000, "whole answer"),
+        (
+            '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1e30,"1"]]}]}}',
+            "a time",
+        ),
+        ('{"status":"success","warnings":null,"data":{"resultType":"matrix","result":[]}}', "matrix"),
+        ("POWER 5 9999999999999999", "since 1970"),
         ("POWER{a=1} 5", "line 1: expected a sample"),
         ('POWER{a="1",a="2"} 5', "labels"),
         ("POWER five", "expected a sample"),
@@ -298,8 +306,8 @@ def test_text_with_times_and_escapes(tmp_path):
 def test_options_that_make_no_sense(saved, tmp_path):
     empty = tmp_path / "none"
     empty.write_text("\n")
-    for options in ({"colour": "1"}, {"step": "0"}, {"max_gap": "x"}, {"floor": "2"}, {"devices": str(empty)},
-                    {"mapping": "abacus"}):  # fmt: skip
+    wrong = {"colour": "1", "step": "0", "max_gap": "x", "floor": "2", "at": "1e30", "devices": str(empty)}
+    for options in ({key: value} for key, value in {**wrong, "mapping": "abacus"}.items()):
         with pytest.raises(UsageFault):
             collect([saved()], HOUR, options)
 

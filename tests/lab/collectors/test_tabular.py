@@ -186,7 +186,8 @@ def test_missing_columns_and_maps_that_are_none(ask, tmp_path):
     with pytest.raises(Malformed, match="found none for w") as caught:
         ask(POWER, "node,t,watts", *readings())
     assert "watts" in caught.value.hint
-    for map_ in ("kind = ", 'kind = "abacus"', 'kind = "power"\nunit = "W"', POWER + "colour = 1", 'kind = "billing"'):
+    before = ("delimiter = ';;'", "where = {a = 1}", "where = 5", "sensors = 3", "colour = 1")
+    for map_ in ("kind = ", 'kind = "abacus"', 'kind = "billing"', *(f"{line}\n{POWER}" for line in before)):
         with pytest.raises(Malformed):
             ask(map_, "node,t,w")
     with pytest.raises(UsageFault, match="map=FILE"):

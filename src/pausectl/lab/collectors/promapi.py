@@ -137,7 +137,7 @@ def series(text: str, warnings: set[str]) -> Iterator[Found]:
         while text[place := _NEXT.match(text, place).end()] != "]":  # type: ignore[union-attr] # it matches anything
             one, place = decoder.raw_decode(text, place)
             yield _one(one)
-    except (IndexError, json.JSONDecodeError, RecursionError) as error:
+    except (IndexError, ValueError, RecursionError) as error:  # ValueError: a number of too many digits, too
         raise Malformed(f"expected a whole answer in JSON, which breaks off or is none at character {place}") from error
     _envelope(text[: begun.end()] + text[place:], warnings)
 
@@ -150,7 +150,7 @@ def _envelope(text: str, warnings: set[str]) -> None:
         raise Malformed("expected an answer of the Prometheus API in JSON, whole") from error
     if status != "success":
         raise Unavailable(f"the server failed: {str(answer.get('error', status))[:200]}")
-    if not isinstance(data, dict) or data.get("resultType") not in {"matrix", "vector"}:
+    if not isinstance(told, list) or not isinstance(data, dict) or data.get("resultType") not in {"matrix", "vector"}:
         raise Malformed("expected a matrix or a vector")
     warnings.update(str(line)[:200] for line in told)
     if answer.get("isPartial"):
@@ -161,9 +161,16 @@ def _one(one: Any) -> Found:  # noqa: ANN401 - as JSON has it
     try:
         labels = {str(key): str(value) for key, value in one["metric"].items()}
         samples = one["values"] if "values" in one else [one["value"]] if "value" in one else []
-        return labels, [(round(when * 1000), float(value)) for when, value in samples]
+        return labels, [(moment(when), float(value)) for when, value in samples]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Malformed("expected a series as metric and values, each a time and a number as text") from error
+
+
+def moment(seconds: float) -> int:
+    """Milliseconds. ValueError if that is before 1970 or after 2200: then it is in another unit."""
+    if not 0 <= seconds < 7_258_118_400:
+        raise ValueError(f"expected a time in seconds since 1970, found {seconds:g}")
+    return round(seconds * 1000)
 
 
 def exposition(text: str, place: str) -> Iterator[Found]:
@@ -178,7 +185,7 @@ def exposition(text: str, place: str) -> Iterator[Found]:
                 raise ValueError('expected NAME{LABEL="…"} VALUE')  # noqa: TRY301
             name, labels, value, when = found.groups()
             named = {"__name__": name, **_labels(labels or "")}
-            yield named, [(None if when is None else round(float(when) * unit), float(value))]
+            yield named, [(None if when is None else moment(float(when) * unit / 1000), float(value))]
         except (ValueError, OverflowError) as error:
             raise Malformed(f"expected a sample: {error}", where=f"{place}: line {number}") from error
 

@@ -83,7 +83,10 @@ def collect(inputs: Sequence[str], window: Window, options: Mapping[str, str]) -
     known = mapping.load(chosen.get("mapping", "dcgm"))
     terms = energy.terms(chosen, window, known.low, known.high)
     spaces = frozenset(filter(None, chosen.get("namespaces", "").split(",")))
-    at = round(energy.number(chosen, "at") * 1000) if "at" in chosen else None
+    try:
+        at = promapi.moment(energy.number(chosen, "at")) if "at" in chosen else None
+    except ValueError as error:
+        raise UsageFault(f"at: {error}") from error
     intake = _Intake(known, Readings(terms, known.kind, parts=True), spaces, at)
     asked = []
     for place in inputs:

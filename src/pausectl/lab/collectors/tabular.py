@@ -134,14 +134,27 @@ def _map(path: Path) -> dict[str, Any]:
         )
     if kind == "billing" and not (_numbers(table.get("units")) and _numbers(table.get("devices"))):
         raise Malformed("expected units = { UNIT = SECONDS } and devices = { SKU = ACCELERATORS }", where=str(path))
+    _texts(table, path)
     return table | {"columns": columns}
+
+
+def _texts(table: Mapping[str, Any], path: Path) -> None:
+    """Malformed if what should be text is none."""
+    chosen, delimiter = table.get("where", {}), table.get("delimiter", ",")
+    chosen = list(chosen.values()) if isinstance(chosen, dict) else [None]
+    lists = [table.get("sensors", []), *(each if isinstance(each, list) else [each] for each in chosen)]
+    whole = [table.get("timezone", ""), table.get("time_unit", ""), delimiter]
+    if not all(isinstance(each, list) and all(isinstance(text, str) for text in each) for each in [*lists, whole]):
+        raise Malformed("expected text for sensors, where, timezone, time_unit and delimiter", where=str(path))
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise Malformed(f"delimiter: expected one character, found {delimiter[:20]!r}", where=str(path))
 
 
 def _numbers(table: Any) -> bool:  # noqa: ANN401 - as TOML has it
     return (
         isinstance(table, dict)
         and bool(table)
-        and all(type(each) in {int, float} and each >= 0 for each in table.values())
+        and all(type(each) in {int, float} and 0 <= each < 1e12 for each in table.values())
     )
 
 
