@@ -68,8 +68,9 @@ def memory(pid: int) -> float:
 @contextmanager
 def running(command: Sequence[str | Path], url: str = "") -> Iterator[tuple[str, int]]:
     """(URL, process id) of a server while it runs; url: of one that does not say where it listens."""
-    with tempfile.TemporaryFile("w+") as said:
-        child = subprocess.Popen(list(map(str, command)), stdout=said, stderr=said)
+    # Two openings of one file: with one, reading it here would move the place where the server writes next.
+    with tempfile.NamedTemporaryFile("ab") as heard, Path(heard.name).open() as said:
+        child = subprocess.Popen(list(map(str, command)), stdout=heard, stderr=heard)
         try:
             for _ in range(600):
                 said.seek(0)
@@ -80,6 +81,8 @@ def running(command: Sequence[str | Path], url: str = "") -> Iterator[tuple[str,
                 if child.poll() is not None:
                     raise RuntimeError(told)
                 time.sleep(0.05)
+            else:
+                raise RuntimeError(f"does not say where it listens: {told}")
             yield found.group(1) if found else url, child.pid
         finally:
             child.send_signal(signal.SIGTERM)
