@@ -34,6 +34,17 @@ def test_a_file_is_written_beside_synchronised_renamed_and_its_directory_synchro
     assert [path.name for path in tmp_path.iterdir()] == ["000"]
 
 
+def test_a_directory_that_somebody_else_makes_at_that_moment_is_as_good(tmp_path):
+    def rival(call: str, where: Path) -> None:
+        if call == "mkdir":
+            where.mkdir()
+
+    Disk(rival).folder(tmp_path / "tile" / "0", within=tmp_path)
+    assert (tmp_path / "tile" / "0").is_dir()
+    with pytest.raises(FileExistsError):
+        Disk(lambda call, where: where.touch() if call == "mkdir" else None).folder(tmp_path / "x", within=tmp_path)
+
+
 def test_every_new_directory_is_synchronised_into_its_parent(tmp_path):
     calls = []
     disk = Disk(lambda call, where: calls.append((call, where.relative_to(tmp_path).as_posix())))

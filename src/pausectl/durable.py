@@ -85,7 +85,7 @@ class Disk:
         self.folder(path.parent, within=within, afresh=afresh)
         if not path.is_dir():
             self._watch("mkdir", path)
-            path.mkdir()
+            path.mkdir(exist_ok=True)  # a witness has several processes, and another may just have made it
         with self._opened(path.parent) as parent:
             self._sync(parent, path.parent)
 
