@@ -80,9 +80,9 @@ def test_a_source_that_is_none_is_2(run, demo, source):
 @pytest.mark.parametrize(
     "url", ["http://[::1", "http://", "http:///x", "http://a b/", "http://x:y/", "http://\x00/", "HTTP://["]
 )
-def test_an_address_that_is_none_is_a_mistake_of_the_caller(run, demo, url):
+def test_an_address_that_is_none_is_3(run, demo, url):
     done = run("verify", url, "--agreement", demo / "agreement.json")
-    assert done.code == 2
+    assert done.code == 3
     assert done.error.count("\n") == 0
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import weakref
 import zlib
 
-from pausectl.errors import Malformed, Unavailable
+from pausectl.errors import Malformed, Unavailable, UsageFault
 from pausectl.history.source import MAX_FILE, capped
 from pausectl.net.client import Client, Oversized
 
@@ -20,7 +20,10 @@ class UrlSource:
     def __init__(self, url: str, *, timeout: float = _TIMEOUT_SECONDS) -> None:
         """timeout: seconds for each file."""
         self.name = url.rstrip("/")
-        self._client = Client(f"{self.name}/", timeout=timeout, headers={"accept-encoding": "gzip, identity"})
+        try:
+            self._client = Client(f"{self.name}/", timeout=timeout, headers={"accept-encoding": "gzip, identity"})
+        except UsageFault as error:  # like any other address at which no evidence can be had
+            raise Unavailable(f"cannot be reached: {error.message}", where=self.name) from error
         weakref.finalize(self, self._client.close)  # nobody closes a source
 
     def fetch(self, path: str) -> bytes:

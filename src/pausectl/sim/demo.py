@@ -43,8 +43,10 @@ class DurableLedger:
         self._log.cosign([partial(witness.cosign, now=now) for witness in self._witnesses], now)
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Let go of the log and of what its witnesses remember, which SQLite then has in one file each."""
         self._log.close()
+        for witness in self._witnesses:
+            witness.close()
 
 
 def stage(home: Path) -> World:
