@@ -301,6 +301,22 @@ def test_the_published_checkpoint_never_goes_back(world, opened, tmp_path):
     is_one_history(store, world.agreement)
 
 
+def test_a_witness_that_knows_what_the_other_process_wrote_is_no_fork_signal(world, opened, tmp_path):
+    store = memory.store()
+    first, second = opened(store, "first"), opened(store, "second")
+    witnesses = world.witnesses(tmp_path / "witnesses")
+
+    def later(request):
+        second.add([world.entry(0)])
+        second.cosign(witnesses, world.now)  # after `first` has looked at the head, and before it hears this
+        return witnesses[0](request)
+
+    with pytest.raises(Unavailable, match="another process went on from size"):
+        first.cosign([later], world.now)
+    assert not any("FORK" in each for each in first.complaints)
+    assert first.cosign(witnesses, world.now) == store.public.read()
+
+
 KEY = note.VerifierKey("log.example/test", note.TYPE_ED25519, terms.demo_key("log").public)
 
 

@@ -396,6 +396,9 @@ class Log:
     def _cosigned(self, witnesses: Sequence[Witness]) -> note.Note:
         sequencer = self._sequencer
         heard = self._panel.collect(sequencer.head, sequencer.tiles, witnesses, self._cosigned_size)
+        if heard.contradicted and not self.store.exclusive and self.store.head.read() != sequencer.head:
+            # What they know and we did not is no fork: another process of this log was quicker.
+            raise Unavailable(f"another process went on from size {self.size} meanwhile", hint="repeat it")
         self._complaints += heard.complaints
         if not heard.quorum.reached:
             told = "; ".join((f"cosigned by {heard.quorum}", *heard.complaints))
