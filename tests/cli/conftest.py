@@ -244,3 +244,20 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def started(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Starts the `Process` of the test's module, and sees to it that none outlives the test."""
+    running = []
+
+    def start(*arguments: object) -> Any:
+        running.append(request.module.Process(*arguments))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.stderr.close()
+        each.process.wait()

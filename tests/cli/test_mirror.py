@@ -119,22 +119,6 @@ class Process:
         return self.process.wait(30), rest
 
 
-@pytest.fixture
-def started():
-    running = []
-
-    def start(*arguments: object) -> Process:
-        running.append(Process(*arguments))
-        return running[-1]
-
-    yield start
-    for each in running:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-            each.process.stderr.close()
-
-
 def test_it_serves_what_it_holds_and_a_mirror_of_it_verifies_alike(run, home, agreed, key, tmp_path, started, site):
     pytest.importorskip("granian")
     process = started(site.url, tmp_path / "m", *agreed, "--key", key, "--listen", "127.0.0.1:0")

@@ -47,22 +47,6 @@ class Process:
 
 
 @pytest.fixture
-def started():
-    running = []
-
-    def start(*arguments: object) -> Process:
-        running.append(Process(*arguments))
-        return running[-1]
-
-    yield start
-    for each in running:
-        if each.process.poll() is None:
-            each.process.kill()
-        each.process.stderr.close()
-        each.process.wait()
-
-
-@pytest.fixture
 def witnesses(home, server):
     """The demonstration's witnesses behind one address: `<url>/<name>/add-checkpoint`."""
     agreement = document.parse((home / "agreement.json").read_bytes())
