@@ -154,20 +154,22 @@ class Agreement:
         pairs = [(name, one["mldsa44"]) for name, one in zip(names, policy["members"], strict=True)]
         self.pins = {name: one for name, one in ((self.log[0], logs[log]["mldsa44"]), *pairs) if one}
         self.post: dict[tuple[str, bytes], bytes] = {}
-        need(self.mark_bytes(names) <= 47_104, "witnesses: no mark has room for so many")
+        own = (
+            [*zip(names, policy["members"], strict=True)],
+            [*zip((k[0] for k in cosigners), mirrors["members"], strict=True)],
+        )
+        quorums = zip(own, (self.quorum, mirrors["quorum"]), strict=True)
+        room = max(self.mark_lines(one["origin"], one, 64) + len(one["origin"].encode()) for one in logs)
+        for members, quorum in quorums:
+            room += sum(sorted((self.mark_lines(*one, 72) for one in members), reverse=True)[:quorum])
+        need(room + len(f"\n{2**63 - 1}\n\n\n") + 44 <= 47_104, "witnesses, mirrors: no mark has room for so many")
         need(self.signed(entry, "signatories"), "agreement: not signed by enough signatories, or by others")
 
-    def mark_bytes(self, names: tuple[str, ...]) -> int:
-        """AGR-11: of the note with the longest lines of so many witnesses."""
-
-        def line(name: str, size: int) -> int:
-            return len(f"— {name} \n".encode()) + -(-(4 + size) // 3) * 4
-
-        def lines(name: str, size: int) -> int:
-            return line(name, size) + (line(name, 8 + 2420) if name in self.pins else 0)
-
-        text = len(self.log[0].encode()) + len(f"\n{2**63 - 1}\n\n\n") + 44
-        return text + lines(self.log[0], 64) + sum(sorted(lines(name, 72) for name in names)[-self.quorum :])
+    @staticmethod
+    def mark_lines(name: str, one: dict[str, Any], size: int) -> int:
+        """AGR-12: bytes of the lines that somebody with this name and, perhaps, a second key has to have."""
+        sizes = (size, 8 + 2420) if one["mldsa44"] else (size,)
+        return sum(len(f"— {name} \n".encode()) + -(-(4 + each) // 3) * 4 for each in sizes)
 
     def signed(self, entry: Entry, party: str) -> bool:
         """HDR-5, HDR-6, AGR-3, ENV-5: by all keys of each of so many principals, and by nobody else."""

@@ -274,26 +274,25 @@ def _check_vkeys(agreement: Agreement) -> None:
         raise Malformed("witnesses, mirrors: two of them share a key, or one has that of a log")
 
 
-@enforces("AGR-11")
+@enforces("AGR-12")
 def _check_mark(agreement: Agreement) -> None:
     """Refuse an agreement under which a log could not write its marks.
 
-    [AGR-11] An agreement MUST NOT ask for a quorum of witnesses of which, with the log, the signed note can have more
-    than 47,104 bytes, for which a mark has room.
+    [AGR-12] An agreement MUST NOT ask for quorums of witnesses and of mirrors of which, together and with any of its
+    logs, the signed note can have more than 47,104 bytes, for which a mark has room.
     """
-    doc = agreement.document
-    lines = sorted(_line_bytes(one, agreement.witness_keys[one.principal].name) for one in doc.witnesses.members)
-    head = len(f"{doc.log.origin}\n{MAX_SIZE}\n{base64(bytes(32))}\n\n".encode()) + _line_bytes(
-        doc.log, doc.log.origin, 64
-    )
-    most = head + sum(lines[-doc.witnesses.quorum :])
+    doc, frame = agreement.document, len(f"\n{MAX_SIZE}\n{base64(bytes(32))}\n\n".encode())
+    logs: tuple[LogPolicy | Successor, ...] = (doc.log, *doc.log.successors)
+    most = frame + max(len(log.origin.encode()) + _line_bytes(log, log.origin, 64) for log in logs)
+    for policy, keys in ((doc.witnesses, agreement.witness_keys), (doc.mirrors, agreement.mirror_keys)):
+        lines = sorted((_line_bytes(one, keys[one.principal].name) for one in policy.members), reverse=True)
+        most += sum(lines[: policy.quorum])
     if most > MAX_MARK:
-        raise Malformed(
-            f"witnesses: a mark with {doc.witnesses.quorum} of them has {most} bytes, and room for {MAX_MARK}"
-        )
+        told = f"{doc.witnesses.quorum} witnesses and {doc.mirrors.quorum} mirrors"
+        raise Malformed(f"witnesses: a mark with {told} has {most} bytes, and room for {MAX_MARK}")
 
 
-def _line_bytes(one: LogPolicy | Member, name: str, ed25519: int = 72) -> int:
+def _line_bytes(one: LogPolicy | Successor | Member, name: str, ed25519: int = 72) -> int:
     """Bytes of the signature lines that a log or a witness has to have. ed25519: of its payload of that type."""
     payloads = [ed25519, 8 + SUITES[MLDSA44].signature_bytes] if one.mldsa44 else [ed25519]
     return sum(

@@ -36,7 +36,9 @@ def cases(world: World) -> Iterator[Case]:
         yield Case("READ-12", "key-bytes", FORGED, why, raw, {"digest": digest})
     roll = Roll(labs={"aurora": ("aurora-1",)}, overseers=("avon", "brent"), post_quantum=True,
                 witnesses=tuple(f"w{number:02}" for number in range(20)))  # fmt: skip
-    yield Case("AGR-11", "agreement", MALFORMED, "a quorum of 15 with two keys each", _crowd(roll))
+    yield Case("AGR-12", "agreement", MALFORMED, "a quorum of 15 with two keys each", _crowd(roll, 15))
+    few = replace(roll, witnesses=roll.witnesses[:10], mirrors=tuple(f"m{number:02}" for number in range(16)))
+    yield Case("AGR-12", "agreement", MALFORMED, "quorums of 6 and of 9 with two keys each", _crowd(few, 6))
 
 
 def good(world: World) -> tuple[Agreement, bytes]:
@@ -98,8 +100,8 @@ def _signed(
     return note.add(signed, lines)
 
 
-def _crowd(roll: Roll) -> bytes:
+def _crowd(roll: Roll, quorum: int) -> bytes:
     keys = {name: demo_key(name) for name in terms.names(roll)}
     whole = terms.terms(roll, {name: key.public for name, key in keys.items()}, due=[], facilities=[])
-    draft = document.read_document({**whole, "witnesses": {**whole["witnesses"], "quorum": 15}})
+    draft = document.read_document({**whole, "witnesses": {**whole["witnesses"], "quorum": quorum}})
     return terms.envelope(draft, roll, keys)
