@@ -29,7 +29,7 @@ Try next:
 
 
 NETWORK = """\
-An agreement, keys and memories for a log, two witnesses, a mirror and an intake party are in {home}; nothing runs yet.
+An agreement, a log, two witnesses, and keys for them, a mirror and an intake party are in {home}; nothing runs yet.
 The keys in {home}/keys are not encrypted and not secret: they protect nothing.
 
 Each of these in a terminal of its own:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network in one folder, ready to run: an agreement and keys for a log, two witnesses, a mirror and an intake party.
+"""A network in one folder, ready to run: an agreement and everybody's keys, a log, and the memories of two witnesses.
 
-    net/agreement.json  net/keys/*.key  net/log/  net/wharf/  net/xylem/  net/quay/
+    net/agreement.json  net/accession.json  net/keys/*.key  net/log/  net/wharf/  net/xylem/
 
 Unlike the demonstration nothing is played here: the processes are real, and so is the clock. Its agreement has windows
 of a week, of which one is over, so that there is something to file.
