@@ -89,6 +89,12 @@ class Disk:
         with self._opened(path.parent) as parent:
             self._sync(parent, path.parent)
 
+    def home(self, path: Path) -> None:
+        """Make the directory `path`, and all that are missing above it, wherever that begins."""
+        if not path.is_dir():
+            whole = path.resolve()
+            self.folder(whole, within=next(parent for parent in whole.parents if parent.is_dir()))
+
     def discard(self, path: Path) -> None:
         """Remove a file, which may be gone already. Not synchronised: one that comes back does no harm."""
         self._watch("unlink", path)

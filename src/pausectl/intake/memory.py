@@ -92,7 +92,7 @@ class Memory:
     @staticmethod
     def create(path: Path, agreement: str, party: str, first: int, disk: Disk) -> None:
         """Make a file that remembers nothing; it is there with its tables, or not at all. first: the next number."""
-        disk.folder(path.parent.resolve(), within=next(p for p in path.parent.resolve().parents if p.is_dir()))
+        disk.home(path.parent)
         temporary = path.with_name(f".{path.name}.new")
         for suffix in ("", "-wal", "-shm"):
             Path(f"{temporary}{suffix}").unlink(missing_ok=True)

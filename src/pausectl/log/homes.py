@@ -120,8 +120,7 @@ def _vkey_text(agreement: Agreement) -> bytes:
 
 def make(home: Path, disk: Disk) -> None:
     """The directories that the lock needs; `config.create` makes sure of them once more."""
-    there = next(parent for parent in (home, *home.resolve().parents) if parent.is_dir())
-    disk.folder(home if home == there else home.resolve(), within=there)
+    disk.home(home)
     disk.folder(home / "state", within=home)
 
 

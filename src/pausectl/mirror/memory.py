@@ -73,8 +73,7 @@ class Memory:
         self.public = home / "log"
         self._disk = disk
         self._made: set[Path] = set()
-        there = next(parent for parent in (home, *home.resolve().parents) if parent.is_dir())
-        disk.folder(home if home == there else home.resolve(), within=there)
+        disk.home(home)
         for name in ("log", "state", "state/seen", "evidence"):
             disk.folder(home / name, within=home, afresh=True)
         self._lock = durable.lock(home / "state" / "lock")

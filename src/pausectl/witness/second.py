@@ -37,7 +37,7 @@ class Second:
 
     def create(self, vkeys: str) -> None:
         """Make the place, or add to whose it is; what lies there is left. Refused if it is another witness's."""
-        make(self.place, self._disk)
+        self._disk.home(self.place)
         marker = self.place / _MARKER
         if marker.exists() and not vkeys.startswith(marker.read_text(encoding="utf-8")):
             raise Refused("the second memory of another witness is here", where=str(self.place))
@@ -56,7 +56,7 @@ class Second:
     @contextmanager
     def held(self, hash: str) -> Iterator[None]:
         """Nobody else decides about the log with this origin hash meanwhile, whichever database they use."""
-        make(self.place / hash, self._disk)
+        self._disk.home(self.place / hash)
         held = durable.lock(self.place / hash / "lock", wait=True)
         try:
             yield
@@ -82,11 +82,3 @@ class Second:
     def hashes(self) -> list[str]:
         """Origin hashes of the logs of which something left."""
         return sorted(path.parent.name for path in self.place.glob(f"{'[0-9a-f]' * 64}/checkpoint"))
-
-
-def make(folder: Path, disk: Disk) -> None:
-    """A directory with those above it, durably."""
-    if folder.is_dir():
-        return
-    there = next(parent for parent in (folder, *folder.resolve().parents) if parent.is_dir())
-    disk.folder(folder.resolve(), within=there)

@@ -30,7 +30,7 @@ from pausectl.wire.note import Note, Signature, VerifierKey
 from pausectl.wire.witness import Request
 from pausectl.witness.decision import Inconsistent, Known, authenticate, decide, evidence_of
 from pausectl.witness.memory import Kept, Memory, Step
-from pausectl.witness.second import Second, make
+from pausectl.witness.second import Second
 
 #: A key name and what signs under it.
 Cosigner = tuple[str, Signer]
@@ -75,7 +75,7 @@ class Witness:
         memory is missing, what the second one has is taken over: (whether one was made, the origins taken over).
         """
         disk = disk or Disk()
-        make(state, disk)
+        disk.home(state)
         vkeys, path = _vkeys(_keys(cosigners)), state / "witness.db"
         held = durable.lock(state / "lock", wait=True)
         try:
