@@ -172,8 +172,17 @@ def crowd(count: int, quorum: int, **more) -> dict:
     return terms.agree(roll, keys, witnesses=witnesses)
 
 
-def test_agr_11_a_quorum_that_no_mark_has_room_for_is_refused():
+def test_agr_12_a_quorum_that_no_mark_has_room_for_is_refused():
     assert crowd(20, 12, post_quantum=True).pinned
     assert crowd(20, 13).document.witnesses.quorum == 13
     with pytest.raises(Malformed, match="mark with 14 of them"):
         crowd(20, 14, post_quantum=True)
+
+
+def test_agr_12_mirrors_need_room_in_the_same_mark():
+    """Six witnesses with two keys each have it beside five such mirrors, and not beside nine."""
+    mirrors = [f"m{n:02}" for n in range(16)]
+    assert crowd(10, 6, post_quantum=True, mirrors=tuple(mirrors[:9])).document.mirrors.quorum == 5
+    assert crowd(10, 6, mirrors=tuple(mirrors)).document.mirrors.quorum == 9
+    with pytest.raises(Malformed, match="mark with 6 of them and 9 mirrors"):
+        crowd(10, 6, post_quantum=True, mirrors=tuple(mirrors))

@@ -288,8 +288,10 @@ def _check_mark(agreement: Agreement) -> None:
         lines = sorted((_line_bytes(one, keys[one.principal].name) for one in policy.members), reverse=True)
         most += sum(lines[: policy.quorum])
     if most > MAX_MARK:
-        told = f"{doc.witnesses.quorum} witnesses and {doc.mirrors.quorum} mirrors"
-        raise Malformed(f"witnesses: a mark with {told} has {most} bytes, and room for {MAX_MARK}")
+        also = f" and {doc.mirrors.quorum} mirrors" if doc.mirrors.quorum else ""
+        raise Malformed(
+            f"witnesses: a mark with {doc.witnesses.quorum} of them{also} has {most} bytes, and room for {MAX_MARK}"
+        )
 
 
 def _line_bytes(one: LogPolicy | Successor | Member, name: str, ed25519: int = 72) -> int:
